@@ -1,0 +1,1 @@
+"""Small things without a better home; imports nothing else of this project and no torch."""

@@ -1,0 +1,200 @@
+"""Name -> component tables that import only the component asked for.
+
+A registry reads the *source* of its package once to learn which file registers which name, so listing names and
+reading a component's flags cost no import of torch, and a broken or optional file cannot hurt its neighbours.
+A new component is one new file in the package; nothing else is edited.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import functools
+import importlib
+import importlib.util
+import pathlib
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from util.errors import UserError, did_you_mean
+
+Component = TypeVar("Component", bound=Callable[..., Any])
+_ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+@dataclasses.dataclass(frozen=True)
+class NoOptions:
+    """The options of a component that has none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """Where a name is registered: the module, the decorated definition and its literal facts."""
+
+    module: str
+    path: pathlib.Path
+    definition: str
+    options: str | None
+    preset: dict[str, Any]
+    summary: str
+
+
+class Registry:
+    """Components of one kind, by the exact value of the flag that selects them.
+
+    Args:
+        symbol: the variable that holds this registry; decorators are found by it.
+        kind: what one entry is, for messages ("generator").
+        package: the package whose files register into it.
+    """
+
+    def __init__(self, symbol: str, kind: str, package: str) -> None:
+        self.symbol, self.kind, self.package = symbol, kind, package
+        self._components: dict[str, Callable[..., Any]] = {}
+        self._plugins: list[pathlib.Path] = []
+
+    def register(
+        self, *names: str, options: type = NoOptions, preset: dict[str, Any] | None = None
+    ) -> Callable[[Component], Component]:
+        """Register the decorated class or function under ``names``; the first is the canonical one.
+
+        ``options`` must name a dataclass of the same file and ``preset`` must be a literal dictionary of flag
+        defaults: both are read from the source, before the module is ever imported.
+        """
+
+        def decorate(component: Component) -> Component:
+            for name in names:
+                self._components[name] = component
+            return component
+
+        return decorate
+
+    def names(self) -> list[str]:
+        """Return every registered name, sorted."""
+        return sorted(self._index())
+
+    def canonical(self, name: str) -> str:
+        """Return the first name of the component that ``name`` is an alias of."""
+        entry = self.entry(name)
+        return next(n for n, e in self._index().items() if e is entry)
+
+    def entry(self, name: str) -> Entry:
+        """Return what the source says of ``name``; UserError with the choices when there is none."""
+        index = self._index()
+        if name not in index:
+            choices = ", ".join(sorted(index))
+            raise UserError(f"unknown {self.kind} '{name}'{did_you_mean(name, index)} (choose from {choices})")
+        return index[name]
+
+    def get(self, name: str) -> Callable[..., Any]:
+        """Import the module of ``name`` and return the registered class or function."""
+        entry = self.entry(name)
+        if name not in self._components:
+            _import(entry)
+        return self._components[name]
+
+    def options(self, name: str) -> type:
+        """Return the options dataclass of ``name`` without importing its module."""
+        entry = self.entry(name)
+        return _load_options(entry.path, entry.module, entry.options) if entry.options else NoOptions
+
+    def add_plugin(self, path: pathlib.Path) -> None:
+        """Look for registrations in one more source file, anywhere on disk."""
+        self._plugins.append(path.resolve())
+        self.__dict__.pop("_cached_index", None)
+
+    def _index(self) -> dict[str, Entry]:
+        if "_cached_index" not in self.__dict__:
+            folder = _ROOT.joinpath(*self.package.split("."))
+            index: dict[str, Entry] = {}
+            for path in [*sorted(folder.glob("*.py")), *self._plugins]:
+                for names, entry in _registrations(path, self._module_name(path), self.symbol):
+                    index.update(dict.fromkeys(names, entry))
+            self._cached_index = index
+        return self._cached_index
+
+    def _module_name(self, path: pathlib.Path) -> str:
+        return f"plugin_{path.stem}" if path in self._plugins else f"{self.package}.{path.stem}"
+
+
+def _import(entry: Entry) -> None:
+    if not entry.module.startswith("plugin_"):
+        importlib.import_module(entry.module)
+    elif entry.module not in sys.modules:
+        spec = importlib.util.spec_from_file_location(entry.module, entry.path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[entry.module] = module
+        spec.loader.exec_module(module)
+
+
+@functools.cache
+def _source(path: pathlib.Path) -> ast.Module | None:
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError:
+        return None
+
+
+def _registrations(path: pathlib.Path, module: str, symbol: str) -> list[tuple[list[str], Entry]]:
+    found = []
+    for node in getattr(_source(path), "body", []):
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef):
+            continue
+        for call in node.decorator_list:
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == f"{symbol}.register":
+                keywords = {k.arg: k.value for k in call.keywords}
+                options = ast.unparse(keywords["options"]) if "options" in keywords else None
+                preset = ast.literal_eval(keywords["preset"]) if "preset" in keywords else {}
+                summary = (ast.get_docstring(node) or "").partition("\n")[0]
+                names = [ast.literal_eval(argument) for argument in call.args]
+                found.append((names, Entry(module, path, node.name, options, preset, summary)))
+    return found
+
+
+def _load_options(path: pathlib.Path, module: str, name: str) -> type:
+    """Return the dataclass ``name`` of a file, running only it and the imports that it names.
+
+    A module that is already imported gives its own class, so that ``isinstance`` holds.
+    """
+    if module in sys.modules and hasattr(sys.modules[module], name):
+        return getattr(sys.modules[module], name)
+    return _evaluate_options(path, module, name)
+
+
+@functools.cache
+def _evaluate_options(path: pathlib.Path, module: str, name: str) -> type:
+    tree = _source(path)
+    assert tree is not None
+    definitions = {n.name: n for n in tree.body if isinstance(n, ast.ClassDef)}
+    imports = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
+    wanted = _reachable(name, definitions)
+    used = {n.id for d in wanted for n in ast.walk(definitions[d]) if isinstance(n, ast.Name)}
+    namespace: dict[str, Any] = {"__name__": module}
+    body: list[ast.stmt] = [kept for node in imports if (kept := _only(node, used)) is not None]
+    body += [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name in wanted]
+    exec(compile(ast.Module(body, []), str(path), "exec"), namespace)  # noqa: S102 - the project's own source
+    return namespace[name]
+
+
+def _reachable(name: str, definitions: dict[str, ast.ClassDef]) -> set[str]:
+    """Return ``name`` and the classes of the same file that its bases lead to."""
+    found = {name}
+    for base in definitions[name].bases:
+        if isinstance(base, ast.Name) and base.id in definitions:
+            found |= _reachable(base.id, definitions)
+    return found
+
+
+def _only(node: ast.Import | ast.ImportFrom, used: set[str]) -> ast.stmt | None:
+    names = [a for a in node.names if (a.asname or a.name).partition(".")[0] in used]
+    if not names or _is_future(node):
+        return None
+    if isinstance(node, ast.ImportFrom):
+        return ast.ImportFrom(node.module, names, node.level, lineno=node.lineno, col_offset=0)
+    return ast.Import(names, lineno=node.lineno, col_offset=0)
+
+
+def _is_future(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.module == "__future__"

@@ -1,0 +1,28 @@
+"""Everything that shows or stores how a training goes; no logger can stop or slow it. Free of torch."""
+
+from __future__ import annotations
+
+from training.loggers.base import Logger, Position, RunInfo, SilentLogger, Times
+from training.loggers.group import LoggerGroup
+from training.loggers.options import DisplayOptions
+
+__all__ = [
+    "DisplayOptions",
+    "Logger",
+    "LoggerGroup",
+    "Position",
+    "RunInfo",
+    "SilentLogger",
+    "Times",
+    "make_loggers",
+]
+
+
+def make_loggers(options: DisplayOptions, info: RunInfo) -> LoggerGroup:
+    """Return the loggers that ``options`` ask for, not yet started; UserError where one cannot be had."""
+    from training.loggers.console import Console
+    from training.loggers.jsonl import JsonLines
+    from training.loggers.loss_log import LossLog
+
+    loggers: list[Logger] = [LossLog(), JsonLines(), Console()]
+    return LoggerGroup(loggers)

@@ -1,0 +1,1 @@
+"""Flags <-> frozen dataclasses: the only place that sees all options at once."""

@@ -1,0 +1,68 @@
+"""Command line words and YAML files -> raw values by flag name."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from options.spellings import modernise
+from util.errors import UserError, did_you_mean
+
+
+def scan(argv: Sequence[str]) -> dict[str, str | None]:
+    """Return ``{flag: value}`` of a command line; a flag without a value maps to None, the last mention wins.
+
+    A word belongs to the flag before it unless it starts with two dashes, so ``--gpu_ids -1`` needs no quoting.
+    """
+    raw: dict[str, str | None] = {}
+    name: str | None = None
+    for word in argv:
+        if word.startswith("--") and len(word) > 2:
+            name, equals, value = word[2:].partition("=")
+            raw[name] = value if equals else None
+        elif name is None:
+            raise UserError(f"unexpected '{word}': flags are written --name value; see --help")
+        elif raw[name] is not None:
+            raise UserError(f"unexpected '{word}' after --{name} {raw[name]}: one value per flag")
+        else:
+            raw[name] = word
+    return _modern(raw)
+
+
+def _modern(raw: dict[str, str | None]) -> dict[str, str | None]:
+    modern: dict[str, str | None] = {}
+    for old, old_value in raw.items():
+        name, value, note = modernise(old, old_value)
+        modern[name] = value
+        if note:
+            print(note, file=sys.stderr)
+    return modern
+
+
+def read_config(path: str) -> dict[str, Any]:
+    """Return the flags of a YAML file, one ``name: value`` a line; UserError when it is not that."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(pathlib.Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"--config {path}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = str(error).replace("\n", " ")
+        raise UserError(f"--config {path}: not valid YAML ({reason})") from None
+    if content is not None and not isinstance(content, dict):
+        raise UserError(f"--config {path}: write one 'flag: value' per line, without dashes")
+    return {str(name): value for name, value in (content or {}).items()}
+
+
+def check_known(raw: dict[str, Any], known: dict[str, Any], source: str, elsewhere: dict[str, str]) -> None:
+    """UserError for the first name in ``raw`` that is no flag, with the nearest one or where it would belong."""
+    for name in raw:
+        if name in known:
+            continue
+        if name in elsewhere:
+            raise UserError(f"{source}: --{name} belongs to {elsewhere[name]}, which this command does not use")
+        hint = did_you_mean(name, known) or "; --help lists the flags"
+        raise UserError(f"{source}: unknown flag --{name}{hint}")

@@ -1,0 +1,112 @@
+"""Flags that training and testing share, and the steps both take from words to resolved options."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from data import DATASETS
+from models import MODELS
+from models.losses import GAN_MODES
+from models.networks import DISCRIMINATORS, GENERATORS
+from options.arguments import read_config, scan
+from options.help import format_help
+from options.resolve import COMMAND_LINE, Options, Source, add_plugins, resolve
+from options.schema import Component, flags_of
+from util.option import option
+
+REGISTRIES = (MODELS, DATASETS, GENERATORS, DISCRIMINATORS, GAN_MODES)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """Which run, which method, which machine."""
+
+    name: str = option("experiment_name", "name of the run: its folder below --checkpoints_dir", "session")
+    checkpoints_dir: str = option("./checkpoints", "folder of all runs", "session")
+    model: str = option("cycle_gan", "the method", "identity", registry=MODELS)
+    dataset_mode: str = option("unaligned", "how folders become samples", "training", registry=DATASETS)
+    gpu_ids: str = option("0", "GPU to use; -1 for the CPU; without a GPU the CPU is used", "session")
+    seed: int = option(0, "seed of weights, samples, dropout and noise; the same seed gives the same run", minimum=0)
+    precision: str = option(
+        "fp32",
+        "arithmetic of the networks; bf16 keeps fp32 weights and is faster where the machine has bf16 units",
+        choices=("fp32", "bf16"),
+    )
+    epoch: str = option("latest", "which saved weights to load: latest or an epoch number", "session")
+    load_iter: int = option(0, "load the weights saved at this iteration instead of --epoch", "session", minimum=0)
+    suffix: str = option("", "added to the name; {model}, {netG} and other flags are filled in", "session")
+    config: str | None = option(None, "YAML file of flags, one 'flag: value' per line", "session")
+    plugin: tuple[str, ...] = option((), "Python files of your own with registered components", "session")
+    verbose: bool = option(False, "print every network's layers", "session")
+    dry_run: bool = option(False, "print the resolved options and parameter counts, then stop", "session")
+
+
+class BaseOptions:
+    """Command line words -> :class:`Options`. Subclasses name their root groups and extra sources."""
+
+    script = ""
+    summary = ""
+
+    def roots(self) -> list[Component]:
+        """Return the groups of flags that every command of this kind has."""
+        raise NotImplementedError
+
+    def extra_sources(self, early: RunOptions, given: dict[str, Any]) -> list[Source]:
+        """Return sources below the config file, such as a saved run."""
+        return []
+
+    def finish(self, options: Options) -> Options:
+        """Derive what follows from other values and refuse contradictions."""
+        return options
+
+    def parse(self, argv: Sequence[str] | None = None) -> Options:
+        """Resolve a command line (default ``sys.argv``); ``--help`` prints and exits.
+
+        Raises:
+            UserError: one line with the flag, the value and the fix.
+        """
+        words = list(sys.argv[1:] if argv is None else argv)
+        wants_help = bool({"-h", "--help"} & set(words))
+        given: dict[str, Any] = scan([w for w in words if w not in ("-h", "--help")])
+        early = _peek(given)
+        add_plugins(early.plugin, REGISTRIES)
+        config = read_config(early.config) if early.config else {}
+        sources = [] if wants_help else self.extra_sources(early, config | given)
+        if config:
+            sources.append(Source(str(early.config), config))
+        sources.append(Source(COMMAND_LINE, given))
+        options = resolve(self.roots(), sources)
+        if wants_help:
+            print(format_help(self.script, self.summary, options))
+            sys.exit(0)
+        return self.finish(_with_suffix(options))
+
+
+def _peek(given: dict[str, Any]) -> RunOptions:
+    """Return the values of RunOptions that are needed before everything else can be resolved."""
+    names = ("config", "plugin")
+    first = _some(given, names)
+    config = read_config(first["config"]) if first.get("config") else {}
+    later = _some(config, ("name", "checkpoints_dir", "epoch", "load_iter", "plugin", "model"))
+    return RunOptions(**(later | _some(given, ("name", "checkpoints_dir", "epoch", "load_iter", "model", *names))))
+
+
+def _some(raw: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    flags = flags_of(RunOptions)
+    return {name: flags[name].convert(raw[name], COMMAND_LINE) for name in names if name in raw}
+
+
+def _with_suffix(options: Options) -> Options:
+    suffix = options.values["suffix"]
+    if not suffix:
+        return options
+    from util.errors import UserError
+
+    try:
+        filled = suffix.format(**options.values)
+    except (KeyError, IndexError, ValueError) as error:
+        raise UserError(f"--suffix {suffix}: {error} is no flag; write for example {{model}}_{{netG}}") from None
+    return options.replace("--suffix", name=f"{options.values['name']}_{filled}", suffix="")

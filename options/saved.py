@@ -1,0 +1,68 @@
+"""The options file of a run: written at the start of training, read by resuming and testing."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from typing import Any
+
+from options.resolve import Options, Source
+from util.errors import UserError
+from util.files import write_text
+
+FILE = "options.json"
+
+
+def save_options(options: Options, folder: pathlib.Path, phase: str) -> None:
+    """Write ``options.json`` (exact, with the source and scope of each value) and ``<phase>_opt.txt`` (to read)."""
+    entries = {
+        name: {"value": value, "source": options.sources[name], "scope": options.flags[name].info.scope}
+        for name, value in options.values.items()
+    }
+    if phase == "train":
+        write_text(folder / FILE, json.dumps(entries, indent=1))
+    write_text(folder / f"{phase}_opt.txt", format_options(options))
+
+
+def format_options(options: Options) -> str:
+    """Return one line per flag: name, value, and where the value came from unless it is the default."""
+    lines = ["----------------- Options ---------------"]
+    for name, value in sorted(options.values.items()):
+        source = options.sources[name]
+        note = "" if source == "default" else f"\t[{source}; default: {options.flags[name].default}]"
+        lines.append(f"{name:>25}: {value!s:<30}{note}".rstrip())
+    return "\n".join([*lines, "----------------- End -------------------", ""])
+
+
+def load_options(folder: pathlib.Path) -> dict[str, dict[str, Any]] | None:
+    """Return ``{flag: {value, source, scope}}`` of a run, or None where the folder has no options file."""
+    path = folder / FILE
+    if not path.is_file():
+        return None
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        return {name: entry for name, entry in entries.items() if entry["scope"] in ("identity", "training")}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise UserError(f"{path}: damaged options file; restore it or start a new run with --name") from None
+
+
+def saved_source(folder: pathlib.Path, saved: dict[str, dict[str, Any]]) -> Source:
+    """Return the values that a saved run brings into a new command."""
+    return Source(f"run {folder}", {name: entry["value"] for name, entry in saved.items()}, strict=False)
+
+
+def check_identity(
+    saved: dict[str, dict[str, Any]], options: Options, folder: pathlib.Path, allowed: tuple[str, ...] = ()
+) -> None:
+    """UserError when a flag that makes the network what it is differs from the saved run's."""
+    for name, entry in saved.items():
+        if entry["scope"] != "identity" or name not in options.values or name in allowed:
+            continue
+        now, then = options.values[name], entry["value"]
+        if isinstance(now, tuple):
+            now = list(now)
+        if now != then:
+            raise UserError(
+                f"--{name} {now}: the run in {folder} was made with --{name} {then}; "
+                "leave the flag out, or choose another --name"
+            )

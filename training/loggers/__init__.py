@@ -21,8 +21,11 @@ __all__ = [
 def make_loggers(options: DisplayOptions, info: RunInfo) -> LoggerGroup:
     """Return the loggers that ``options`` ask for, not yet started; UserError where one cannot be had."""
     from training.loggers.console import Console
+    from training.loggers.html import HtmlPage
     from training.loggers.jsonl import JsonLines
     from training.loggers.loss_log import LossLog
 
     loggers: list[Logger] = [LossLog(), JsonLines(), Console()]
+    if not options.no_html:
+        loggers.append(HtmlPage(options.display_winsize))
     return LoggerGroup(loggers)

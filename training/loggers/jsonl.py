@@ -12,7 +12,7 @@ import pathlib
 from typing import Any
 
 from training.loggers.base import Position, RunInfo, SilentLogger, Times
-from training.loggers.files import keep_lines
+from training.loggers.text import keep_lines
 
 
 class JsonLines(SilentLogger):

@@ -6,8 +6,7 @@ import pathlib
 import time
 
 from training.loggers.base import Position, RunInfo, SilentLogger, Times
-from training.loggers.files import keep_lines
-from training.loggers.text import loss_line, position_of
+from training.loggers.text import keep_lines, loss_line, position_of
 
 
 class LossLog(SilentLogger):

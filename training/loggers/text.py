@@ -1,11 +1,13 @@
-"""The established line of text about one moment of the training."""
+"""The established line of text about one moment of the training, and files of such lines."""
 
 from __future__ import annotations
 
+import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from training.loggers.base import Position, Times
+from util.files import write_text
 
 _LINE = re.compile(r"\(epoch: (\d+), iters: (\d+),[^)]*\)")
 
@@ -33,3 +35,11 @@ def duration(seconds: float) -> str:
         return f"{seconds // 3600} h {seconds % 3600 // 60} min"
     days = seconds // 86400
     return f"{days} day{'s' if days > 1 else ''} {seconds % 86400 // 3600} h"
+
+
+def keep_lines(path: pathlib.Path, keep: Callable[[str], bool]) -> None:
+    """Rewrite ``path`` with the complete lines that ``keep`` accepts; a missing file stays missing."""
+    if not path.exists():
+        return
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    write_text(path, "".join(line for line in lines if line.endswith("\n") and keep(line)))

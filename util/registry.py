@@ -174,7 +174,8 @@ def _evaluate_options(path: pathlib.Path, module: str, name: str) -> type:
     namespace: dict[str, Any] = {"__name__": module}
     body: list[ast.stmt] = [kept for node in imports if (kept := _only(node, used)) is not None]
     body += [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name in wanted]
-    exec(compile(ast.Module(body, []), str(path), "exec"), namespace)  # noqa: S102 - the project's own source
+    code = compile(ast.Module(body, []), str(path), "exec", dont_inherit=True)  # types, not strings: there is no module
+    exec(code, namespace)  # noqa: S102 - the project's own source
     return namespace[name]
 
 

@@ -1,0 +1,120 @@
+"""Adversarial losses, one class per ``--gan_mode``. Logits of several scales are averaged.
+
+Every discriminator loss returns (D_real, D_fake); a method's total is their mean. Half-precision logits are
+widened to float32 first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.losses import GAN_MODES
+from models.networks.outputs import DiscriminatorOutput
+from util.option import option
+
+Outputs = list[DiscriminatorOutput]
+
+
+def mean_over_scales(outputs: Outputs, term: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return the mean over ``outputs`` of the mean of ``term(logits)``, a scalar of at least float32."""
+    means = [term(_widen(output.logits)).mean() for output in outputs]
+    return torch.stack(means).mean()
+
+
+def _widen(logits: Tensor) -> Tensor:
+    return logits if logits.dtype == torch.float64 else logits.float()
+
+
+def gradient_penalty(discriminator: Callable[[Tensor], Outputs], real: Tensor, fake: Tensor) -> Tensor:
+    """Return the mean of (|dD/dx| - 1)^2 at random points x between the pairs (Gulrajani et al. 2017, 1704.00028).
+
+    D is a sample's mean logit, the critic that the loss uses; its scale does not depend on the number of patches.
+
+    Args:
+        discriminator: maps (N,C,H,W) to outputs; it is run once and must allow a second derivative.
+        real: (N,C,H,W) the true images.
+        fake: (N,C,H,W) the made images; no gradient flows into either.
+    """
+    weight = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
+    mixed = torch.lerp(fake.detach(), real.detach(), weight).requires_grad_(True)
+    penalties = [_slope_penalty(output.logits, mixed) for output in discriminator(mixed)]
+    return torch.stack(penalties).mean()
+
+
+def _slope_penalty(logits: Tensor, x: Tensor) -> Tensor:
+    score = _widen(logits).flatten(1).mean(1).sum()
+    (gradient,) = torch.autograd.grad(score, x, create_graph=True)
+    norms = (gradient.flatten(1).square().sum(1) + 1e-12).sqrt()  # the offset keeps a zero gradient differentiable
+    return (norms - 1).square().mean()
+
+
+class _NoPenalty:
+    """The loss needs no penalty and has no flags."""
+
+    def __init__(self, options: object = None) -> None:
+        pass
+
+    def penalty(self, discriminator: Callable[[Tensor], Outputs], real: Tensor, fake: Tensor) -> Tensor | None:
+        """Return None: there is nothing to add to the discriminator's loss."""
+        return None
+
+
+@GAN_MODES.register("lsgan")
+class LeastSquares(_NoPenalty):
+    """Least squares GAN (Mao et al. 2017, arXiv:1611.04076): targets 1 (real) and 0 (fake)."""
+
+    def discriminator_loss(self, real: Outputs, fake: Outputs) -> tuple[Tensor, Tensor]:
+        return mean_over_scales(real, lambda x: (x - 1).square()), mean_over_scales(fake, torch.square)
+
+    def generator_loss(self, fake: Outputs) -> Tensor:
+        return mean_over_scales(fake, lambda x: (x - 1).square())
+
+
+@GAN_MODES.register("vanilla")
+class Vanilla(_NoPenalty):
+    """Cross entropy with the non-saturating generator loss (Goodfellow et al. 2014, arXiv:1406.2661)."""
+
+    def discriminator_loss(self, real: Outputs, fake: Outputs) -> tuple[Tensor, Tensor]:
+        return mean_over_scales(real, lambda x: F.softplus(-x)), mean_over_scales(fake, F.softplus)
+
+    def generator_loss(self, fake: Outputs) -> Tensor:
+        return mean_over_scales(fake, lambda x: F.softplus(-x))
+
+
+@GAN_MODES.register("hinge")
+class Hinge(_NoPenalty):
+    """Hinge loss (Lim and Ye 2017, arXiv:1705.02894): no gradient from samples beyond the margin of 1."""
+
+    def discriminator_loss(self, real: Outputs, fake: Outputs) -> tuple[Tensor, Tensor]:
+        return mean_over_scales(real, lambda x: F.relu(1 - x)), mean_over_scales(fake, lambda x: F.relu(1 + x))
+
+    def generator_loss(self, fake: Outputs) -> Tensor:
+        return mean_over_scales(fake, torch.neg)
+
+
+@dataclass(frozen=True)
+class WassersteinOptions:
+    lambda_gp: float = option(10.0, "weight of the WGAN-GP gradient penalty", minimum=0.0)
+
+
+@GAN_MODES.register("wgangp", options=WassersteinOptions)
+class Wasserstein:
+    """Wasserstein GAN with gradient penalty (Gulrajani et al. 2017, arXiv:1704.00028)."""
+
+    def __init__(self, options: WassersteinOptions) -> None:
+        self.lambda_gp = options.lambda_gp
+
+    def discriminator_loss(self, real: Outputs, fake: Outputs) -> tuple[Tensor, Tensor]:
+        return mean_over_scales(real, torch.neg), mean_over_scales(fake, lambda x: x)
+
+    def generator_loss(self, fake: Outputs) -> Tensor:
+        return mean_over_scales(fake, torch.neg)
+
+    def penalty(self, discriminator: Callable[[Tensor], Outputs], real: Tensor, fake: Tensor) -> Tensor | None:
+        """Return lambda_gp times :func:`gradient_penalty`, or None when lambda_gp is 0."""
+        return self.lambda_gp * gradient_penalty(discriminator, real, fake) if self.lambda_gp else None

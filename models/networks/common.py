@@ -1,0 +1,23 @@
+"""What every network's options share; torch-free, so that ``--help`` can read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from util.option import option
+
+NORMS = ("instance", "batch", "sync_batch", "syncbatch", "none", "instance_affine", "batch_untracked")
+INIT_TYPES = ("normal", "xavier", "kaiming", "orthogonal")
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Flags of generators and discriminators alike; one value serves both.
+
+    ``instance_affine`` and ``batch_untracked`` exist for weights made elsewhere: instance norm with a learned
+    weight and bias, and batch norm without running statistics.
+    """
+
+    norm: str = option("instance", "normalisation of the feature maps", scope="identity", choices=NORMS)
+    init_type: str = option("normal", "distribution of the initial weights", choices=INIT_TYPES)
+    init_gain: float = option(0.02, "scale of the initial weights (normal, xavier, orthogonal)", minimum=0.0)

@@ -1,0 +1,115 @@
+"""Normalisation layers, by the names of ``--norm``."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+
+from util.errors import UserError, did_you_mean
+
+NormLayer = Callable[[int], nn.Module]
+
+
+def instance_norm(x: Tensor, eps: float = 1e-5) -> Tensor:
+    """Give every channel of every sample of (N,C,H,W) mean 0 and variance 1; the memory layout is kept.
+
+    Written without ``F.instance_norm``, whose CPU backward is wrong where the layouts of input and gradient
+    differ at batch 1. Group norm is the fastest exact form for contiguous maps, batch norm of single samples for
+    channels_last ones. Statistics are float32 under autocast and the output keeps the input's dtype.
+
+    Raises:
+        UserError: the map is 1x1, where the result would be 0 whatever the input.
+    """
+    if x.shape[2] * x.shape[3] == 1:
+        raise UserError("instance norm of a 1x1 feature map is always 0: use larger images or fewer layers")
+    if x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
+        samples = [F.batch_norm(sample, None, None, training=True, eps=eps) for sample in x.split(1)]
+        return samples[0] if len(samples) == 1 else torch.cat(samples)
+    with torch.autocast(x.device.type, enabled=False):
+        return F.group_norm(x, x.shape[1], eps=eps)
+
+
+class InstanceNorm2d(nn.Module):
+    """Instance norm (Ulyanov et al. 2016) with no state, or with a learned scale and shift when ``affine``."""
+
+    def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = False) -> None:
+        super().__init__()
+        self.num_features, self.eps, self.affine = num_features, eps, affine
+        self.weight = nn.Parameter(torch.ones(num_features)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(num_features)) if affine else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = instance_norm(x, self.eps)
+        if self.weight is None or self.bias is None:
+            return y
+        scale, shift = (p.to(y.dtype).view(1, -1, 1, 1) for p in (self.weight, self.bias))
+        return torch.addcmul(shift, y, scale)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_features}, eps={self.eps}, affine={self.affine}"
+
+
+class SyncBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm over the samples of all ranks, on any device; plain batch norm on one process.
+
+    Ranks may hold unequal batches, also empty ones. Two passes, because E[x^2] - E[x]^2 loses digits; the
+    reductions are differentiable, twice.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not (self.training and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+            return super().forward(x)
+        wide = x if x.dtype == torch.float64 else x.float()
+        count = x.new_tensor(x.numel() // max(x.shape[1], 1), dtype=wide.dtype)
+        dist.all_reduce(count)
+        mean = all_reduce(wide.sum((0, 2, 3))) / count
+        centred = wide - mean.view(1, -1, 1, 1)
+        variance = all_reduce(centred.square().sum((0, 2, 3))) / count
+        self._track(mean.detach(), variance.detach(), count)
+        assert self.weight is not None and self.bias is not None
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return (centred * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)).to(x.dtype)
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
+        if not self.track_running_stats or self.running_mean is None or self.running_var is None:
+            return
+        assert self.momentum is not None and self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+        unbiased = variance * count / (count - 1).clamp_min(1)
+        self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
+
+
+def identity(num_features: int) -> nn.Module:
+    """Return a layer that does nothing, for ``--norm none``."""
+    return nn.Identity()
+
+
+_LAYERS: dict[str, NormLayer] = {
+    "instance": InstanceNorm2d,
+    "instance_affine": functools.partial(InstanceNorm2d, affine=True),
+    "batch": nn.BatchNorm2d,
+    "batch_untracked": functools.partial(nn.BatchNorm2d, track_running_stats=False),
+    "sync_batch": SyncBatchNorm2d,
+    "syncbatch": SyncBatchNorm2d,
+    "none": identity,
+}
+
+
+def norm_layer(name: str) -> NormLayer:
+    """Return the maker of the norm called ``name``: channels -> module; UserError with the choices if unknown."""
+    if name not in _LAYERS:
+        raise UserError(f"unknown --norm '{name}'{did_you_mean(name, _LAYERS)} (choose from {', '.join(_LAYERS)})")
+    return _LAYERS[name]
+
+
+def uses_bias(name: str) -> bool:
+    """Tell whether a convolution before the norm has a bias: only before instance norm, as in published weights."""
+    return name.startswith("instance")

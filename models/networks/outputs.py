@@ -1,0 +1,19 @@
+"""What networks return beyond a tensor."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class DiscriminatorOutput(NamedTuple):
+    """One scale's verdict.
+
+    Attributes:
+        logits: (N,1,h,w) raw scores, larger is more real.
+        features: intermediate activations (N,c,h,w), from shallow to deep, for feature matching.
+    """
+
+    logits: Tensor
+    features: list[Tensor]

@@ -1,0 +1,101 @@
+"""U-Net generators with skip connections at every resolution (Isola et al. 2017, arXiv:1611.07004)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from models.networks import GENERATORS
+from models.networks.common import NetworkOptions
+from models.networks.norms import NormLayer, norm_layer, uses_bias
+from util.option import option
+
+
+@dataclass(frozen=True)
+class UnetOptions(NetworkOptions):
+    ngf: int = option(64, "filters of the generator's outermost layers", scope="identity", minimum=1)
+    no_dropout: bool = option(False, "build the generator without dropout", scope="identity")
+
+
+class SkipBlock(nn.Module):
+    """Halve the resolution, run ``inner``, double it again, and append the result to the input's channels.
+
+    (N,outer,H,W) -> (N,2*outer,H,W). The leading LeakyReLU works in place, so the skip carries its output; the
+    ReLU that follows the skip makes the two forms equal, and one activation per level is saved.
+    """
+
+    def __init__(
+        self, outer: int, middle: int, inner: nn.Module | None, norm: NormLayer, bias: bool, dropout: bool
+    ) -> None:
+        super().__init__()
+        wide = middle if inner is None else 2 * middle
+        layers: list[nn.Module] = [nn.LeakyReLU(0.2, inplace=True), nn.Conv2d(outer, middle, 4, 2, 1, bias=bias)]
+        if inner is not None:
+            layers += [norm(middle), inner]
+        layers += [nn.ReLU(inplace=True), nn.ConvTranspose2d(wide, outer, 4, 2, 1, bias=bias), norm(outer)]
+        if dropout:
+            layers.append(nn.Dropout(0.5))
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        decoded = self.model(x)
+        return torch.cat([x, decoded], 1)
+
+
+class UnetBody(nn.Module):
+    """The outermost level: image -> features -> image in [-1,1]."""
+
+    def __init__(self, input_nc: int, output_nc: int, ngf: int, inner: nn.Module) -> None:
+        super().__init__()
+        self.model = nn.Sequential(
+            nn.Conv2d(input_nc, ngf, 4, 2, 1),
+            inner,
+            nn.ReLU(inplace=True),
+            nn.ConvTranspose2d(2 * ngf, output_nc, 4, 2, 1),
+            nn.Tanh(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x)
+
+
+class UnetGenerator(nn.Module):
+    """Translate (N,input_nc,H,W) in [-1,1] to (N,output_nc,H,W) in [-1,1]; H and W divide by 2**num_downs.
+
+    Args:
+        num_downs: how often the resolution is halved, at least 5; 8 brings 256 pixels to 1.
+    """
+
+    value_range = (-1.0, 1.0)
+    scale = 1
+
+    def __init__(
+        self, input_nc: int, output_nc: int, num_downs: int, ngf: int = 64, norm: str = "batch", dropout: bool = True
+    ) -> None:
+        super().__init__()
+        self.size_multiple = 2**num_downs
+        layer, bias = norm_layer(norm), uses_bias(norm)
+        widths = [ngf, 2 * ngf, 4 * ngf] + [8 * ngf] * (num_downs - 3)
+        block: nn.Module | None = None
+        for level in reversed(range(1, num_downs)):
+            drops = dropout and 4 <= level < num_downs - 1
+            block = SkipBlock(widths[level - 1], widths[level], block, layer, bias, drops)
+        assert block is not None
+        self.model = UnetBody(input_nc, output_nc, ngf, block)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x)
+
+
+@GENERATORS.register("unet_256", options=UnetOptions)
+def unet_256(options: UnetOptions, input_nc: int, output_nc: int) -> UnetGenerator:
+    """U-Net with 8 downsamplings, for sizes that divide by 256 (Isola et al. 2017)."""
+    return UnetGenerator(input_nc, output_nc, 8, options.ngf, options.norm, not options.no_dropout)
+
+
+@GENERATORS.register("unet_128", options=UnetOptions)
+def unet_128(options: UnetOptions, input_nc: int, output_nc: int) -> UnetGenerator:
+    """U-Net with 7 downsamplings, for sizes that divide by 128 (Isola et al. 2017)."""
+    return UnetGenerator(input_nc, output_nc, 7, options.ngf, options.norm, not options.no_dropout)

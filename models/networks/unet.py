@@ -47,10 +47,10 @@ class SkipBlock(nn.Module):
 class UnetBody(nn.Module):
     """The outermost level: image -> features -> image in [-1,1]."""
 
-    def __init__(self, input_nc: int, output_nc: int, ngf: int, inner: nn.Module) -> None:
+    def __init__(self, input_nc: int, output_nc: int, ngf: int, inner: nn.Module, bias: bool) -> None:
         super().__init__()
         self.model = nn.Sequential(
-            nn.Conv2d(input_nc, ngf, 4, 2, 1),
+            nn.Conv2d(input_nc, ngf, 4, 2, 1, bias=bias),
             inner,
             nn.ReLU(inplace=True),
             nn.ConvTranspose2d(2 * ngf, output_nc, 4, 2, 1),
@@ -83,7 +83,7 @@ class UnetGenerator(nn.Module):
             drops = dropout and 4 <= level < num_downs - 1
             block = SkipBlock(widths[level - 1], widths[level], block, layer, bias, drops)
         assert block is not None
-        self.model = UnetBody(input_nc, output_nc, ngf, block)
+        self.model = UnetBody(input_nc, output_nc, ngf, block, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model(x)

@@ -1,0 +1,39 @@
+"""Distances between images, pixel by pixel; means of per-sample means, so that batches can be split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def l1(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Return the mean absolute difference of two (N,C,H,W), a scalar.
+
+    Pixels where ``mask`` ((N,1,H,W) or the shape of the images) is zero do not count and may hold anything, NaN
+    too. A sample that is masked whole adds 0.
+    """
+    return _masked_mean(prediction, target, mask, torch.abs)
+
+
+def mse(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Return the mean squared difference of two (N,C,H,W), a scalar; ``mask`` as in :func:`l1`."""
+    return _masked_mean(prediction, target, mask, torch.square)
+
+
+def _masked_mean(
+    prediction: Tensor, target: Tensor, mask: Tensor | None, distance: Callable[[Tensor], Tensor]
+) -> Tensor:
+    if prediction.shape != target.shape:
+        raise ValueError(f"prediction {tuple(prediction.shape)} and target {tuple(target.shape)} differ in shape")
+    difference = _widen(prediction) - _widen(target)
+    if mask is None:
+        return distance(difference).mean()
+    valid = (mask != 0).expand_as(difference)
+    per_pixel = distance(torch.where(valid, difference, torch.zeros_like(difference)))
+    return (per_pixel.flatten(1).sum(1) / valid.flatten(1).sum(1).clamp_min(1)).mean()
+
+
+def _widen(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()

@@ -1,0 +1,1 @@
+"""Losses -> weights: the loop, one update step, schedules, checkpoints, loggers."""

@@ -1,1 +1,1 @@
-"""Small things without a better home; imports nothing else of this project and no torch."""
+"""Small things without a better home; imports nothing else of this project."""

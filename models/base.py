@@ -1,0 +1,91 @@
+"""What every method is: a forward, one loss per player, and a prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.builder import Builder
+
+Batch = Mapping[str, Any]
+Images = dict[str, Tensor]
+Losses = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One player's turn within a step.
+
+    Args:
+        name: the player, "G" or "D".
+        networks: names of the networks whose weights this phase updates.
+        loss: named, weighted scalar terms of a batch and its generated images; the engine adds them up.
+        scale: factor of the sum, as papers halve the discriminators' losses.
+        through_images: whether the gradient flows through the generated images. Other phases get them detached.
+        history: generated images that this phase sees through the image pool (Shrivastava et al. 2017).
+        penalty: further terms that need double backward; None where there are none.
+    """
+
+    name: str
+    networks: tuple[str, ...]
+    loss: Callable[[Batch, Images], Losses]
+    scale: float = 1.0
+    through_images: bool = False
+    history: tuple[str, ...] = ()
+    penalty: Callable[[Batch, Images], Losses] | None = None
+
+
+class TranslationModel(nn.Module):
+    """A method of image translation from domain A to domain B.
+
+    Networks are the module's direct children and are saved as ``<epoch>_net_<name>.pth``. A method knows no device,
+    path, optimizer, precision or parser: ``training/update.py`` decides how a phase runs. Images are (N,C,H,W)
+    float tensors in [-1,1].
+    """
+
+    #: labels of the images that predict() returns, in the order pages show them
+    visual_names: tuple[str, ...] = ()
+
+    def prepare_training(self, build: Builder) -> None:
+        """Build what only training needs: discriminators and losses."""
+        raise NotImplementedError
+
+    def forward(self, batch: Batch) -> Images:
+        """Return the generated images of a batch by label."""
+        raise NotImplementedError
+
+    def phases(self) -> Sequence[Phase]:
+        """Return the players in the order of their turns; they partition the trainable networks."""
+        raise NotImplementedError
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Return the networks by the names of their files."""
+        return {name: module for name, module in self.named_children() if any(True for _ in module.parameters())}
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> Images:
+        """Return all images worth showing for a batch, inputs included, by label."""
+        images = self.forward(batch)
+        inputs = {f"real_{side}": batch[side] for side in ("A", "B") if side in batch}
+        available = inputs | images
+        return {name: available[name] for name in self.visual_names if name in available}
+
+
+def split_calls(network: nn.Module, *inputs: Tensor) -> list[Tensor]:
+    """Return ``[network(x) for x in inputs]``, in one call where that changes nothing but the speed.
+
+    Networks with batch statistics or active dropout treat a larger batch differently, so they are called one by one.
+    """
+    together = len({x.shape[1:] for x in inputs}) == 1 and not _depends_on_batch(network)
+    if not together:
+        return [network(x) for x in inputs]
+    return list(network(torch.cat(inputs)).split([len(x) for x in inputs]))
+
+
+def _depends_on_batch(network: nn.Module) -> bool:
+    coupled = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
+    return any(isinstance(m, coupled) and m.training for m in network.modules())

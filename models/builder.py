@@ -1,0 +1,55 @@
+"""Make the networks and losses that the flags chose, with seeded weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from models.networks.initialise import init_weights
+
+Choice = tuple[Callable[..., Any], Any]
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Channels of the two domains."""
+
+    A: int
+    B: int
+
+
+class Builder:
+    """Hands a method its parts; the same seed gives the same weights.
+
+    Args:
+        choices: selector flag -> (component, its options), for example ``{"netG": (unet_256, UnetOptions())}``.
+        channels: channels of domains A and B.
+        seed: of the initial weights.
+    """
+
+    def __init__(self, choices: Mapping[str, Choice], channels: Channels, seed: int = 0) -> None:
+        self.choices, self.channels = choices, channels
+        self._random = torch.Generator().manual_seed(seed)
+
+    def generator(self, input_nc: int, output_nc: int) -> nn.Module:
+        """Return a new ``--netG`` network."""
+        make, options = self.choices["netG"]
+        return self._initialised(make(options, input_nc, output_nc), options)
+
+    def discriminator(self, input_nc: int) -> nn.Module:
+        """Return a new ``--netD`` network."""
+        make, options = self.choices["netD"]
+        return self._initialised(make(options, input_nc), options)
+
+    def adversarial_loss(self) -> Any:
+        """Return the ``--gan_mode`` loss."""
+        make, options = self.choices["gan_mode"]
+        return make(options)
+
+    def _initialised(self, network: nn.Module, options: Any) -> nn.Module:
+        init_weights(network, options.init_type, options.init_gain, generator=self._random)
+        return network

@@ -1,0 +1,107 @@
+"""CycleGAN: unpaired translation by cycle consistency (Zhu et al. 2017, arXiv:1703.10593)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from models import MODELS
+from models.base import Batch, Images, Losses, Phase, TranslationModel, split_calls
+from models.builder import Builder
+from models.losses import GAN_MODES
+from models.losses.pixel import l1
+from models.networks import DISCRIMINATORS, GENERATORS
+from util.errors import UserError
+from util.option import option
+
+
+@dataclass(frozen=True)
+class CycleGANOptions:
+    netG: str = option("resnet_9blocks", "generator architecture", "identity", registry=GENERATORS)
+    netD: str = option("basic", "discriminator architecture", "training", registry=DISCRIMINATORS)
+    gan_mode: str = option("lsgan", "adversarial loss", registry=GAN_MODES)
+    lambda_A: float = option(10.0, "weight of the cycle A -> B -> A", minimum=0)
+    lambda_B: float = option(10.0, "weight of the cycle B -> A -> B", minimum=0)
+    lambda_identity: float = option(
+        0.5, "weight of the identity terms relative to the cycles; 0 skips them", minimum=0
+    )
+
+
+@MODELS.register("cycle_gan", options=CycleGANOptions, preset={"no_dropout": True, "dataset_mode": "unaligned"})
+class CycleGAN(TranslationModel):
+    """Unpaired translation both ways: what goes there and back must return unchanged.
+
+    G_A translates A to B and D_A judges B images; G_B and D_B are the other direction.
+    """
+
+    visual_names = ("real_A", "fake_B", "rec_A", "idt_B", "real_B", "fake_A", "rec_B", "idt_A")
+
+    def __init__(self, options: CycleGANOptions, build: Builder) -> None:
+        super().__init__()
+        channels = build.channels
+        self.G_A = build.generator(channels.A, channels.B)
+        self.G_B = build.generator(channels.B, channels.A)
+        self.options = options
+        self.identity_weight = 0.0
+
+    def prepare_training(self, build: Builder) -> None:
+        channels = build.channels
+        if self.options.lambda_identity and channels.A != channels.B:
+            raise UserError(
+                f"--lambda_identity {self.options.lambda_identity:g} needs as many channels in A ({channels.A}) as "
+                f"in B ({channels.B}); set --lambda_identity 0"
+            )
+        self.D_A = build.discriminator(channels.B)
+        self.D_B = build.discriminator(channels.A)
+        self.adversarial = build.adversarial_loss()
+        self.identity_weight = self.options.lambda_identity
+
+    def forward(self, batch: Batch) -> Images:
+        """Return both translations, both cycles and, when they are weighted, the identity images."""
+        real_A, real_B = batch["A"], batch["B"]
+        if self.identity_weight:
+            fake_B, idt_A = split_calls(self.G_A, real_A, real_B)
+            fake_A, idt_B = split_calls(self.G_B, real_B, real_A)
+            identity = {"idt_A": idt_A, "idt_B": idt_B}
+        else:
+            fake_B, fake_A, identity = self.G_A(real_A), self.G_B(real_B), {}
+        return {"fake_B": fake_B, "fake_A": fake_A, "rec_A": self.G_B(fake_B), "rec_B": self.G_A(fake_A)} | identity
+
+    def phases(self) -> tuple[Phase, ...]:
+        return (
+            Phase("G", ("G_A", "G_B"), self.loss_G, through_images=True),
+            Phase("D", ("D_A", "D_B"), self.loss_D, history=("fake_A", "fake_B"), penalty=self.penalty_D),
+        )
+
+    def loss_G(self, batch: Batch, images: Images) -> Losses:
+        weights, adversarial = self.options, self.adversarial
+        losses = {
+            "G_A": adversarial.generator_loss(self.D_A(images["fake_B"])),
+            "cycle_A": weights.lambda_A * l1(images["rec_A"], batch["A"], batch.get("A_mask")),
+            "G_B": adversarial.generator_loss(self.D_B(images["fake_A"])),
+            "cycle_B": weights.lambda_B * l1(images["rec_B"], batch["B"], batch.get("B_mask")),
+        }
+        if self.identity_weight:
+            scale_A, scale_B = weights.lambda_B * self.identity_weight, weights.lambda_A * self.identity_weight
+            losses["idt_A"] = scale_A * l1(images["idt_A"], batch["B"], batch.get("B_mask"))
+            losses["idt_B"] = scale_B * l1(images["idt_B"], batch["A"], batch.get("A_mask"))
+        return losses
+
+    def loss_D(self, batch: Batch, images: Images) -> Losses:
+        return {
+            "D_A": self._judge(self.D_A, batch["B"], images["fake_B"]),
+            "D_B": self._judge(self.D_B, batch["A"], images["fake_A"]),
+        }
+
+    def penalty_D(self, batch: Batch, images: Images) -> Losses:
+        penalties = {
+            "D_A_gp": self.adversarial.penalty(self.D_A, batch["B"], images["fake_B"]),
+            "D_B_gp": self.adversarial.penalty(self.D_B, batch["A"], images["fake_A"]),
+        }
+        return {name: value for name, value in penalties.items() if value is not None}
+
+    def _judge(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+        real_logits, fake_logits = split_calls(discriminator, real, fake)
+        real_loss, fake_loss = self.adversarial.discriminator_loss(real_logits, fake_logits)
+        return 0.5 * (real_loss + fake_loss)

@@ -1,0 +1,45 @@
+"""One generator over a folder of images, from any kind of run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from models import MODELS
+from models.base import Batch, Images, TranslationModel
+from models.builder import Builder
+from models.networks import GENERATORS
+from util.errors import UserError
+from util.option import option
+
+
+@dataclass(frozen=True)
+class OneSidedOptions:
+    netG: str = option("resnet_9blocks", "generator architecture", "identity", registry=GENERATORS)
+    model_suffix: str = option(
+        "", "which generator of the run: '' loads <epoch>_net_G.pth, '_A' loads <epoch>_net_G_A.pth", "session"
+    )
+
+
+@MODELS.register("test", options=OneSidedOptions, preset={"dataset_mode": "single"})
+class OneSided(TranslationModel):
+    """Inference only: translate single images by one generator of a trained run."""
+
+    visual_names = ("real", "fake")
+
+    def __init__(self, options: OneSidedOptions, build: Builder) -> None:
+        super().__init__()
+        generator = build.generator(build.channels.A, build.channels.B)
+        self.add_module(f"G{options.model_suffix}", generator)
+        self._generator = (generator,)  # a tuple, so that it is not registered a second time
+
+    def prepare_training(self, build: Builder) -> None:
+        raise UserError("--model test only translates; train with --model pix2pix or --model cycle_gan")
+
+    def forward(self, batch: Batch) -> Images:
+        return {"fake": self._generator[0](batch["A"])}
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> Images:
+        return {"real": batch["A"]} | self.forward(batch)

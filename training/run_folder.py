@@ -1,0 +1,27 @@
+"""The folder of a run: made fresh, or found for going on."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+
+from util.errors import UserError
+
+
+def run_folder(checkpoints_dir: str, name: str) -> pathlib.Path:
+    """Return the folder of a run; UserError when the name would leave ``checkpoints_dir``."""
+    if not name or name in (".", "..") or pathlib.PurePath(name).name != name or "\\" in name:
+        raise UserError(f"--name '{name}': use a plain folder name, without slashes")
+    return pathlib.Path(checkpoints_dir) / name
+
+
+def fresh_folder(folder: pathlib.Path) -> None:
+    """Make an empty run folder; one that is in use already is moved aside, and said so."""
+    try:
+        if folder.is_dir() and any(folder.iterdir()):
+            aside = next(p for n in range(1, 10**6) if not (p := folder.with_name(f"{folder.name}.old{n}")).exists())
+            folder.rename(aside)
+            print(f"{folder} was in use: moved to {aside}; --continue_train goes on with a run", file=sys.stderr)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror}); see --checkpoints_dir and --name") from None

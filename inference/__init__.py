@@ -1,0 +1,1 @@
+"""Weights -> images: one Predictor behind every command that translates."""

@@ -47,8 +47,8 @@ class TranslationModel(nn.Module):
     float tensors in [-1,1].
     """
 
-    #: labels of the images that predict() returns, in the order pages show them
-    visual_names: tuple[str, ...] = ()
+    #: label -> domain of the images that predict() returns, in the order pages show them
+    visuals: Mapping[str, str] = {}
 
     def prepare_training(self, build: Builder) -> None:
         """Build what only training needs: discriminators and losses."""
@@ -72,7 +72,7 @@ class TranslationModel(nn.Module):
         images = self.forward(batch)
         inputs = {f"real_{side}": batch[side] for side in ("A", "B") if side in batch}
         available = inputs | images
-        return {name: available[name] for name in self.visual_names if name in available}
+        return {label: available[label] for label in self.visuals if label in available}
 
 
 def split_calls(network: nn.Module, *inputs: Tensor) -> list[Tensor]:

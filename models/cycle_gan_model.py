@@ -35,7 +35,10 @@ class CycleGAN(TranslationModel):
     G_A translates A to B and D_A judges B images; G_B and D_B are the other direction.
     """
 
-    visual_names = ("real_A", "fake_B", "rec_A", "idt_B", "real_B", "fake_A", "rec_B", "idt_A")
+    visuals = {
+        **{"real_A": "A", "fake_B": "B", "rec_A": "A", "idt_B": "A"},
+        **{"real_B": "B", "fake_A": "A", "rec_B": "B", "idt_A": "B"},
+    }
 
     def __init__(self, options: CycleGANOptions, build: Builder) -> None:
         super().__init__()

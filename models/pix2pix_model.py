@@ -33,7 +33,7 @@ class Pix2PixOptions(MixOptions):
 class Pix2Pix(TranslationModel):
     """Paired translation: L1 and other distances to the target, and a discriminator that sees input and output."""
 
-    visual_names = ("real_A", "fake_B", "real_B")
+    visuals = {"real_A": "A", "fake_B": "B", "real_B": "B"}
 
     def __init__(self, options: Pix2PixOptions, build: Builder) -> None:
         super().__init__()

@@ -28,7 +28,7 @@ class TemplateOptions:
 class Template(TranslationModel):
     """A regression from A to B: the smallest complete method."""
 
-    visual_names = ("real_A", "fake_B", "real_B")
+    visuals = {"real_A": "A", "fake_B": "B", "real_B": "B"}
 
     def __init__(self, options: TemplateOptions, build: Builder) -> None:
         """Build what translating needs: the networks that test.py will load."""

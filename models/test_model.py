@@ -26,7 +26,7 @@ class OneSidedOptions:
 class OneSided(TranslationModel):
     """Inference only: translate single images by one generator of a trained run."""
 
-    visual_names = ("real", "fake")
+    visuals = {"real": "A", "fake": "B"}
 
     def __init__(self, options: OneSidedOptions, build: Builder) -> None:
         super().__init__()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from options.spellings import modernise
@@ -57,12 +57,13 @@ def read_config(path: str) -> dict[str, Any]:
     return {str(name): value for name, value in (content or {}).items()}
 
 
-def check_known(raw: dict[str, Any], known: dict[str, Any], source: str, elsewhere: dict[str, str]) -> None:
+def check_known(raw: dict[str, Any], known: dict[str, Any], source: str, elsewhere: Callable[[], dict[str, str]]) -> None:
     """UserError for the first name in ``raw`` that is no flag, with the nearest one or where it would belong."""
     for name in raw:
         if name in known:
             continue
-        if name in elsewhere:
-            raise UserError(f"{source}: --{name} belongs to {elsewhere[name]}, which this command does not use")
+        owner = elsewhere().get(name)
+        if owner:
+            raise UserError(f"{source}: --{name} belongs to {owner}, which this command does not use")
         hint = did_you_mean(name, known) or "; --help lists the flags"
         raise UserError(f"{source}: unknown flag --{name}{hint}")

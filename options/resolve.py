@@ -60,7 +60,7 @@ def resolve(roots: Sequence[Component], sources: Sequence[Source]) -> Options:
     flags = {name: flag for c in reversed(components) for name, flag in flags_of(c.options).items()}
     for source in sources:
         if source.strict:
-            check_known(source.values, flags, source.name, _elsewhere(flags))
+            check_known(source.values, flags, source.name, lambda: _elsewhere(flags))
     values: dict[str, Any] = {}
     origin: dict[str, str] = {}
     for layer in [*presets, *sources]:

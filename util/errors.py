@@ -16,9 +16,9 @@ class UserError(Exception):
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the choice nearest to ``name``, or an empty string."""
+    """Return ``"; did you mean x?"`` for the choice nearest to ``name``, or an empty string."""
     nearest = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.6)
-    return f"; did you mean '{nearest[0]}'?" if nearest else ""
+    return f"; did you mean {nearest[0]}?" if nearest else ""
 
 
 def run_script(main: Callable[[], int | None]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from util.option import option
+
+if TYPE_CHECKING:  # --help reads the options of this file
+    from torch import Tensor
 
 
 @dataclass(frozen=True)

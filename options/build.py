@@ -1,0 +1,75 @@
+"""Resolved options -> the objects that work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from models.base import TranslationModel
+from models.builder import Builder, Channels
+from options.resolve import Options
+from util.errors import UserError
+
+SELECTORS = ("netG", "netD", "gan_mode")
+
+
+def build_model(options: Options, *, train: bool) -> TranslationModel:
+    """Return the chosen method with seeded weights, on the CPU; with discriminators and losses when training."""
+    choices = {name: chosen for name in SELECTORS if (chosen := options.chosen(name)) is not None}
+    channels = Channels(options.values["input_nc"], options.values["output_nc"])
+    builder = Builder(choices, channels, options.values["seed"])
+    method = options.chosen("model")
+    assert method is not None
+    model = method[0](method[1], builder)
+    if train:
+        model.prepare_training(builder)
+        _check_crop(options, model)
+    return model
+
+
+def build_dataset(options: Options, *, train: bool, ranges: Any = None) -> Any:
+    """Return the chosen data set, opened and audited."""
+    from data.common import CommonDataOptions
+
+    chosen = options.chosen("dataset_mode")
+    assert chosen is not None
+    return chosen[0](chosen[1], options.of(CommonDataOptions), train=train, ranges=ranges)
+
+
+def describe_data(dataset: Any) -> dict[str, Any]:
+    """Return the value ranges and file formats of both domains as plain values, to be kept in the run."""
+    return {
+        side: {"range": dataset.ranges[side].to_dict(), "format": dataset.formats[side].to_dict()}
+        for side in dataset.formats
+    }
+
+
+def describe_networks(model: TranslationModel, verbose: bool) -> str:
+    """Return each network's exact number of trainable parameters, and its layers when ``verbose``."""
+    lines = []
+    for name, network in model.networks().items():
+        lines.append(f"[Network {name}] {count_parameters(network):,} parameters")
+        if verbose:
+            lines.append(str(network))
+    return "\n".join(lines)
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Return the number of trainable values."""
+    return sum(p.numel() for p in network.parameters())
+
+
+def size_multiple(model: TranslationModel) -> int:
+    """Return what image height and width must divide by for every generator of the model."""
+    return max((getattr(network, "size_multiple", 1) for network in model.networks().values()), default=1)
+
+
+def _check_crop(options: Options, model: TranslationModel) -> None:
+    multiple, crop = size_multiple(model), options.values["crop_size"]
+    if "crop" in options.values["preprocess"] and crop % multiple:
+        nearest = max(multiple, round(crop / multiple) * multiple)
+        raise UserError(
+            f"--crop_size {crop} must divide by {multiple} for --netG {options.values['netG']}; "
+            f"try --crop_size {nearest}" + (", or --netG unet_128" if options.values["netG"] == "unet_256" else "")
+        )

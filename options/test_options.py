@@ -1,0 +1,108 @@
+"""The flags of test.py."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from data.common import CommonDataOptions, LoaderOptions
+from options.base_options import BaseOptions, RunOptions
+from options.resolve import COMMAND_LINE, Options, Source
+from options.saved import check_identity, load_options, saved_source
+from options.schema import Component
+from training.run_folder import run_folder
+from util.errors import UserError
+from util.option import option
+
+
+@dataclasses.dataclass(frozen=True)
+class ResultOptions:
+    """What test.py makes of a trained run."""
+
+    results_dir: str = option("./results/", "folder of the results", "session")
+    num_test: int | None = option(None, "translate only the first so many images; inf for all", "session", minimum=1)
+    aspect_ratio: float = option(1.0, "width of the results relative to their height", "session", minimum=0.01)
+    eval: bool = option(False, "use the running statistics of batch norm (same as --test_norm running)", "session")
+    test_norm: str = option(
+        "auto", "statistics of batch norm: the image's own or the training's", "session",
+        choices=("auto", "batch", "running"),
+    )  # fmt: skip
+    display_winsize: int = option(256, "width of the pictures on the page", "session", minimum=1)
+    lpips_weights: str | None = option(None, "local LPIPS weights; without them torchvision's cached ones", "session")
+
+
+_TEST_DEFAULTS = {"no_flip": True, "serial_batches": True, "batch_size": 1, "phase": "test"}
+_ANY_SIDE = ("model", "direction", "input_nc", "output_nc")
+
+
+class TestOptions(BaseOptions):
+    """Command line of testing; everything about the network comes from the run."""
+
+    __test__ = False  # not a test case
+    script = "test.py"
+    summary = "Translate images with a trained run. Example: python test.py --dataroot datasets/facades --name facades"
+
+    def roots(self) -> list[Component]:
+        return [
+            Component("run", RunOptions),
+            Component("results", ResultOptions),
+            Component("data", CommonDataOptions),
+            Component("loading", LoaderOptions),
+        ]
+
+    def extra_sources(self, early: RunOptions, given: dict[str, Any]) -> list[Source]:
+        folder = run_folder(early.checkpoints_dir, early.name)
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such run{_other_runs(folder)}; check --name and --checkpoints_dir")
+        saved = load_options(folder)
+        if saved is None:
+            return [_from_weights(early), Source("test default", dict(_TEST_DEFAULTS), strict=False)]
+        source = saved_source(folder, saved)
+        if given.get("model") not in (None, source.values["model"]):
+            del source.values["dataset_mode"]
+        return [source, Source("test default", dict(_TEST_DEFAULTS), strict=False)]
+
+    def finish(self, options: Options) -> Options:
+        values = options.values
+        if values["dataroot"] is None:
+            raise UserError("--dataroot is missing: name the folder of the images to translate")
+        folder = run_folder(values["checkpoints_dir"], values["name"])
+        saved = load_options(folder) or {}
+        check_identity(saved, options, folder, allowed=_ANY_SIDE if values["model"] == "test" else ("model",))
+        if options.sources["load_size"] != COMMAND_LINE:
+            options = options.replace("--crop_size", load_size=values["crop_size"])
+        if values["load_iter"]:
+            options = options.replace("--load_iter", epoch=f"iter_{values['load_iter']}")
+        if values["model"] == "test":
+            options = _choose_side(options, saved)
+        return options.replace("--eval", test_norm="running") if values["eval"] else options
+
+
+def _from_weights(early: RunOptions) -> Source:
+    """Read the architecture off the weights of a folder without options; the default model is then ``test``."""
+    from inference.identity import find_generators, identity_of_folder
+
+    folder = run_folder(early.checkpoints_dir, early.name)
+    epoch = f"iter_{early.load_iter}" if early.load_iter else early.epoch
+    values = identity_of_folder(folder, epoch)
+    return Source(f"weights in {folder}", values | {"model": "test"}, strict=False)
+
+
+def _choose_side(options: Options, saved: dict[str, Any]) -> Options:
+    """Let ``--model test`` take the only generator of a run, or the one that ``--direction`` names."""
+    from inference.identity import find_generators
+
+    values = options.values
+    if values["model_suffix"]:
+        return options
+    found = find_generators(run_folder(values["checkpoints_dir"], values["name"]), values["epoch"])
+    if "G" in found or not found:
+        return options
+    suffix = "_A" if values["direction"] == "AtoB" else "_B"
+    nc = {"input_nc": values["output_nc"], "output_nc": values["input_nc"]} if suffix == "_B" and saved else {}
+    return options.replace("--direction", model_suffix=suffix, **nc)
+
+
+def _other_runs(folder: Any) -> str:
+    runs = sorted(p.name for p in folder.parent.iterdir() if p.is_dir())[:8] if folder.parent.is_dir() else []
+    return f" (there are {', '.join(runs)})" if runs else ""

@@ -1,0 +1,65 @@
+"""The flags of train.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from data.common import CommonDataOptions, LoaderOptions
+from options.base_options import BaseOptions, RunOptions
+from options.resolve import Options, Source
+from options.saved import check_identity, load_options, saved_source
+from options.schema import Component
+from training.loggers.options import DisplayOptions
+from training.run_folder import run_folder
+from training.settings import OptimizerOptions, SaveOptions, ScheduleOptions
+from util.errors import UserError
+
+
+class TrainOptions(BaseOptions):
+    """Command line of training; ``--continue_train`` restores all flags of the run."""
+
+    script = "train.py"
+    summary = "Train a model. Example: python train.py --model pix2pix --dataroot datasets/facades --name facades"
+
+    def roots(self) -> list[Component]:
+        return [
+            Component("run", RunOptions),
+            Component("data", CommonDataOptions),
+            Component("loading", LoaderOptions),
+            Component("optimizer", OptimizerOptions),
+            Component("schedule", ScheduleOptions),
+            Component("saving", SaveOptions),
+            Component("display", DisplayOptions),
+        ]
+
+    def extra_sources(self, early: RunOptions, given: dict[str, Any]) -> list[Source]:
+        if not _continues(given):
+            return []
+        folder = run_folder(early.checkpoints_dir, early.name)
+        saved = load_options(folder)
+        if saved is None:
+            raise UserError(f"--continue_train: no run in {folder}; check --name and --checkpoints_dir")
+        return [saved_source(folder, saved)]
+
+    def finish(self, options: Options) -> Options:
+        values = options.values
+        if values["dataroot"] is None:
+            raise UserError("--dataroot is missing: name the folder of the images, such as --dataroot datasets/facades")
+        if values["n_epochs"] + values["n_epochs_decay"] == 0:
+            raise UserError("--n_epochs 0 and --n_epochs_decay 0: nothing to train; give one of them")
+        crops = values["preprocess"] in ("resize_and_crop", "scale_width_and_crop")
+        if crops and values["load_size"] < values["crop_size"]:
+            if options.sources["load_size"] != "default":
+                raise UserError(
+                    f"--load_size {values['load_size']} is smaller than --crop_size {values['crop_size']}; "
+                    f"set --load_size {values['crop_size']} or more"
+                )
+            options = options.replace("--crop_size", load_size=round(values["crop_size"] * 286 / 256))
+        if values["continue_train"]:
+            folder = run_folder(values["checkpoints_dir"], values["name"])
+            check_identity(load_options(folder) or {}, options, folder)
+        return options
+
+
+def _continues(given: dict[str, Any]) -> bool:
+    return "continue_train" in given and str(given["continue_train"]).lower() not in ("false", "no", "off", "0")

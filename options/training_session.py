@@ -1,0 +1,107 @@
+"""From resolved options to a finished training: what train.py does, step by step."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from data.common import LoaderOptions
+from data.loader import EpochLoader
+from models.base import TranslationModel
+from options.build import build_dataset, build_model, describe_data, describe_networks
+from options.resolve import Options
+from options.saved import format_options, save_options
+from training.checkpoint import load_state
+from training.loggers import DisplayOptions, RunInfo, make_loggers
+from training.loggers.estimate import Estimate, smaller_command
+from training.previews import Previewer
+from training.run_folder import fresh_folder, run_folder
+from training.schedule import total_epochs
+from training.settings import OptimizerOptions, SaveOptions, ScheduleOptions
+from training.trainer import Frequencies, Trainer
+from training.update import Updater
+from util.device import choose_device
+from util.files import write_text
+
+
+class TrainingSession:
+    """Build the model at once, so that ``--dry_run`` can stop there, and train on :meth:`run`."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        print(format_options(options), end="")
+        self.model = build_model(options, train=True)
+        print(describe_networks(self.model, options.values["verbose"]))
+
+    def run(self) -> int:
+        """Open the data and the folder, restore or start, train; return the exit code."""
+        options, values = self.options, self.options.values
+        dataset = build_dataset(options, train=True)
+        print(f"{len(dataset)} training images in {values['dataroot']}")
+        folder = run_folder(values["checkpoints_dir"], values["name"])
+        state = load_state(folder) if values["continue_train"] else None
+        if state is None:
+            fresh_folder(folder)
+        save_options(options, folder, "train")
+        write_text(folder / "data.json", json.dumps(describe_data(dataset), indent=1))
+        loaders = options.of(LoaderOptions)
+        loader = EpochLoader(dataset, loaders, seed=values["seed"], shuffle=not values["serial_batches"])
+        trainer = make_trainer(options, self.model, loader, folder)
+        if state is not None:
+            trainer.load_state_dict(state)
+        return self._train(trainer, len(dataset), folder)
+
+    def _train(self, trainer: Trainer, images: int, folder: Any) -> int:
+        schedule = self.options.of(ScheduleOptions)
+        epochs = total_epochs(schedule) - schedule.epoch_count + 1
+        steps_per_epoch = -(-images // self.options.values["batch_size"])
+        steps = min(epochs * steps_per_epoch, schedule.max_steps or sys.maxsize)
+        total_images = min(epochs * images, steps * self.options.values["batch_size"])
+        info = RunInfo(
+            folder,
+            self.options.values["name"],
+            self.options.values["model"],
+            self.options.values,
+            self.options.sources,
+            total_steps=steps,
+            total_images=total_images,
+            images_per_epoch=images,
+            n_epochs=epochs,
+            start=trainer.position,
+        )
+        self._announce(trainer, steps)
+        loggers = make_loggers(self.options.of(DisplayOptions), info)
+        loggers.start(info)
+        try:
+            return trainer.fit(loggers)
+        finally:
+            loggers.close()
+
+    def _announce(self, trainer: Trainer, steps: int) -> None:
+        """Print the estimated time before step 1, with a smaller command when it is too long."""
+        remaining = steps - trainer.position.step
+        if remaining <= 0:
+            return
+        estimate = Estimate.measure(trainer.rehearse(), remaining)
+        print(estimate.line())
+        advice = smaller_command(estimate, self.options.values, f"python {' '.join(sys.argv)}")
+        if advice:
+            print(advice)
+
+
+def make_trainer(options: Options, model: TranslationModel, loader: EpochLoader, folder: Any) -> Trainer:
+    """Put the model on its device and wire the trainer."""
+    values, display = options.values, options.of(DisplayOptions)
+    device = choose_device(values["gpu_ids"])
+    updater = Updater(model.to(device), options.of(OptimizerOptions), values["seed"], values["precision"])
+    return Trainer(
+        model,
+        updater,
+        loader,
+        folder,
+        options.of(ScheduleOptions),
+        options.of(SaveOptions),
+        Frequencies(display.print_freq, display.display_freq, display.update_html_freq),
+        Previewer(device, values["precision"]),
+    )

@@ -1,0 +1,19 @@
+"""Train an image translation model: ``python train.py --model pix2pix --dataroot DIR --name NAME``."""
+
+from __future__ import annotations
+
+from options.train_options import TrainOptions
+from util.errors import run_script
+
+
+def main() -> int:
+    """Parse the flags, build everything, train."""
+    options = TrainOptions().parse()  # before torch is imported, so that mistakes are answered at once
+    from options.training_session import TrainingSession
+
+    session = TrainingSession(options)
+    return 0 if options.values["dry_run"] else session.run()
+
+
+if __name__ == "__main__":
+    run_script(main)

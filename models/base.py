@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,7 +76,7 @@ class TranslationModel(nn.Module):
         return {label: available[label] for label in self.visuals if label in available}
 
 
-def split_calls(network: nn.Module, *inputs: Tensor) -> list[Tensor]:
+def split_calls(network: nn.Module, *inputs: Tensor) -> list[Any]:
     """Return ``[network(x) for x in inputs]``, in one call where that changes nothing but the speed.
 
     Networks with batch statistics or active dropout treat a larger batch differently, so they are called one by one.
@@ -83,7 +84,16 @@ def split_calls(network: nn.Module, *inputs: Tensor) -> list[Tensor]:
     together = len({x.shape[1:] for x in inputs}) == 1 and not _depends_on_batch(network)
     if not together:
         return [network(x) for x in inputs]
-    return list(network(torch.cat(inputs)).split([len(x) for x in inputs]))
+    output, ends = network(torch.cat(inputs)), list(itertools.accumulate(len(x) for x in inputs))
+    return [_samples(output, slice(end - len(x), end)) for x, end in zip(inputs, ends, strict=True)]
+
+
+def _samples(output: Any, part: slice) -> Any:
+    """Return some samples of a network's output: a tensor, or lists and named tuples of them."""
+    if isinstance(output, Tensor):
+        return output[part]
+    parts = [_samples(item, part) for item in output]
+    return type(output)(*parts) if isinstance(output, tuple) else parts
 
 
 def _depends_on_batch(network: nn.Module) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from models import MODELS
 from models.base import Batch, Images, TranslationModel
@@ -30,15 +31,17 @@ class OneSided(TranslationModel):
 
     def __init__(self, options: OneSidedOptions, build: Builder) -> None:
         super().__init__()
-        generator = build.generator(build.channels.A, build.channels.B)
-        self.add_module(f"G{options.model_suffix}", generator)
-        self._generator = (generator,)  # a tuple, so that it is not registered a second time
+        self._file = f"G{options.model_suffix}"
+        self.generator = build.generator(build.channels.A, build.channels.B)
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {self._file: self.generator}
 
     def prepare_training(self, build: Builder) -> None:
         raise UserError("--model test only translates; train with --model pix2pix or --model cycle_gan")
 
     def forward(self, batch: Batch) -> Images:
-        return {"fake": self._generator[0](batch["A"])}
+        return {"fake": self.generator(batch["A"])}
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> Images:

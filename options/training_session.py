@@ -10,6 +10,7 @@ from data.common import LoaderOptions
 from data.loader import EpochLoader
 from models.base import TranslationModel
 from options.build import build_dataset, build_model, describe_data, describe_networks
+from options.opened_run import DATA_FILE
 from options.resolve import Options
 from options.saved import format_options, save_options
 from training.checkpoint import load_state
@@ -44,7 +45,7 @@ class TrainingSession:
         if state is None:
             fresh_folder(folder)
         save_options(options, folder, "train")
-        write_text(folder / "data.json", json.dumps(describe_data(dataset), indent=1))
+        write_text(folder / DATA_FILE, json.dumps(describe_data(dataset), indent=1))
         loaders = options.of(LoaderOptions)
         loader = EpochLoader(dataset, loaders, seed=values["seed"], shuffle=not values["serial_batches"])
         trainer = make_trainer(options, self.model, loader, folder)

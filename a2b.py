@@ -1,0 +1,71 @@
+"""Use a2b from Python.
+
+::
+
+    import a2b
+    from PIL import Image
+
+    translate = a2b.load("checkpoints/facades")  # a run folder, or one weight file of this or the established tool
+    translate(Image.open("label.png")).save("photo.png")
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from typing import Any
+
+from torch import nn
+
+from inference.translator import Translator
+from models.builder import Builder, Channels
+from models.networks import DISCRIMINATORS, GENERATORS
+from options.opened_run import open_run, open_weights
+from options.schema import flags_of
+from util.errors import UserError, did_you_mean
+from util.registry import Registry
+
+__all__ = ["Translator", "build_discriminator", "build_generator", "load"]
+
+
+def load(
+    path: str | os.PathLike[str], *, epoch: str = "latest", direction: str = "AtoB", gpu_ids: str = "0"
+) -> Translator:
+    """Return a translator for a run folder or a weight file (.pth or .safetensors).
+
+    Args:
+        path: ``checkpoints/NAME``, or one generator's weights; their architecture is read off the file.
+        epoch: which weights of a run folder.
+        direction: which generator of a two-sided run: "AtoB" or "BtoA".
+        gpu_ids: a GPU's number, or "-1" for the CPU, which is also used where there is no GPU.
+
+    Raises:
+        UserError: there is no such run, or the file holds no known generator.
+    """
+    path = pathlib.Path(path)
+    return open_weights(path, gpu_ids) if path.is_file() else open_run(path, epoch, direction, gpu_ids)
+
+
+def build_generator(name: str, input_nc: int = 3, output_nc: int = 3, seed: int = 0, **options: Any) -> nn.Module:
+    """Return an initialised ``--netG`` network as a plain module: (N,input_nc,H,W) -> (N,output_nc,H,W) in [-1,1].
+
+    Args:
+        options: the network's flags by name, such as ``ngf=32, norm="batch"``.
+    """
+    choice = GENERATORS.get(name), _options(GENERATORS, name, options)
+    return Builder({"netG": choice}, Channels(input_nc, output_nc), seed).generator(input_nc, output_nc)
+
+
+def build_discriminator(name: str, input_nc: int = 3, seed: int = 0, **options: Any) -> nn.Module:
+    """Return an initialised ``--netD`` network: (N,input_nc,H,W) -> list of DiscriminatorOutput."""
+    choice = DISCRIMINATORS.get(name), _options(DISCRIMINATORS, name, options)
+    return Builder({"netD": choice}, Channels(input_nc, input_nc), seed).discriminator(input_nc)
+
+
+def _options(registry: Registry, name: str, given: dict[str, Any]) -> Any:
+    options = registry.options(name)
+    flags = flags_of(options)
+    for key in given:
+        if key not in flags:
+            raise UserError(f"{registry.kind} {name}: unknown option {key}{did_you_mean(key, flags)}")
+    return options(**{key: flags[key].convert(value, f"{registry.kind} {name}") for key, value in given.items()})

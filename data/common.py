@@ -1,0 +1,49 @@
+"""Flags that every data set shares, and the loader's; no torch here, so that --help stays fast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from util.option import option
+
+PREPROCESS = ("resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none")
+
+
+@dataclass(frozen=True)
+class CommonDataOptions:
+    """Where the images are and how they become network input.
+
+    ``input_nc``, ``output_nc`` and ``value_range`` speak of source and target, after ``direction``.
+    """
+
+    dataroot: str | None = option(None, "folder of the images", "session")
+    phase: str = option("train", "which part of the data: train, val, test", "session")
+    dir_A: str | None = option(None, "folder of A below --dataroot, such as input, or a whole path", "session")
+    dir_B: str | None = option(None, "folder of B below --dataroot, such as target, or a whole path", "session")
+    val_fraction: float = option(
+        0.1, "part held out, by name, from folders that have no train/ and test/", "identity", minimum=0, maximum=0.9
+    )
+    split_seed: int = option(0, "seed of that split, apart from --seed so that no test image is trained on", "identity")
+    direction: str = option("AtoB", "translate A to B, or B to A", "identity", choices=("AtoB", "BtoA"))
+    input_nc: int = option(3, "channels of the source: 1 grey, 3 RGB, or the files' own", "identity", minimum=1)
+    output_nc: int = option(3, "channels of the target: 1 grey, 3 RGB, or the files' own", "identity", minimum=1)
+    value_range: str = option(
+        "auto",
+        "file values that become [-1,1]: auto, dtype or MIN,MAX; source and target apart as SPEC/SPEC",
+        "identity",
+    )
+    preprocess: str = option("resize_and_crop", "how images get their size", choices=PREPROCESS)
+    load_size: int = option(286, "resize to this size, in pixels", minimum=1)
+    crop_size: int = option(256, "then crop to this size, in pixels", minimum=1)
+    no_flip: bool = option(False, "do not mirror training images at random")
+    serial_batches: bool = option(False, "take images in order, and pair unaligned ones in order")
+    max_dataset_size: int | None = option(None, "use only the first so many images; inf for all", minimum=1)
+    seed: int = option(0, "seed of weights, samples, dropout and noise; the same seed gives the same run", minimum=0)
+
+
+@dataclass(frozen=True)
+class LoaderOptions:
+    """How samples become batches."""
+
+    batch_size: int = option(1, "images per update step", minimum=1)
+    num_threads: int = option(4, "processes that load images; 0 loads in the main one", "session", minimum=0)

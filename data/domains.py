@@ -1,0 +1,42 @@
+"""One unpaired domain: audited files and one file -> one side of a sample."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from data.common import CommonDataOptions
+from data.listing import one_dtype, read_infos
+from data.readers import read_image
+from data.sample import Examples, Side
+from data.transforms import draw
+from data.value_range import spread
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Files of one domain and the names that outputs made from them get."""
+
+    files: list[pathlib.Path]
+    names: list[str]
+
+    def examples(self, training: Callable[[], Sequence[pathlib.Path]]) -> Examples:
+        """Read all headers (UserError naming a bad file) and return what range and format are taken from."""
+        dtype = one_dtype(read_infos(self.files))
+        return Examples(dtype, lambda: (read_image(path) for path in spread(training())))
+
+
+def load_side(
+    which: str, side: Side, path: pathlib.Path, common: CommonDataOptions, generator: torch.Generator, train: bool
+) -> dict[str, Any]:
+    """Return ``which`` ("A" or "B"), its path and, where needed, its mask."""
+    image = side.read(path)
+    height, width = image.shape[:2]
+    geometry = draw(common, (height, width), generator, train=train, path=str(path))
+    values, mask = side.tensor(image, geometry)
+    sample: dict[str, Any] = {which: values, f"{which}_paths": str(path)}
+    return sample | {"B_mask": mask} if which == "B" and mask is not None else sample

@@ -1,0 +1,62 @@
+"""Find the folder of one domain and phase, or say what was expected and what is there."""
+
+from __future__ import annotations
+
+import pathlib
+
+from data.common import CommonDataOptions
+from data.listing import data_root, images_in, output_names, split_names
+from util.errors import UserError
+
+PHASES = ("train", "val", "test")
+
+
+def locate(root: pathlib.Path, name: str, phase: str) -> tuple[pathlib.Path, bool]:
+    """Return the folder of ``name`` for a phase, and whether it holds all phases and must be split.
+
+    Looked for in this order: root/phase/name, root/name/phase, root/name. An absolute ``name`` stands for itself.
+    """
+    whole = root / name
+    for folder in (whole / phase,) if pathlib.Path(name).is_absolute() else (root / phase / name, whole / phase):
+        if folder.is_dir():
+            return folder, False
+    if any((whole / other).is_dir() for other in PHASES):
+        return whole / phase, False
+    if any((root / other / name).is_dir() for other in PHASES):
+        return root / phase / name, False
+    return whole, True
+
+
+def in_phase(common: CommonDataOptions, names: list[str], phase: str) -> list[str]:
+    """Return the names of one phase of folders that have no train/ and test/.
+
+    Raises:
+        UserError: ``--val_fraction 0`` forbids the split, or there is nothing to hold out; with the command to run.
+    """
+    command = f"python prepare.py split --dataroot {common.dataroot}"
+    if common.val_fraction == 0:
+        raise UserError(f"--dataroot {common.dataroot}: no {phase}/ in it and --val_fraction is 0; run: {command}")
+    chosen = split_names(names, common.val_fraction, common.split_seed, phase)
+    if not chosen:
+        raise UserError(f"--dataroot {common.dataroot}: {len(names)} image(s) cannot be split; add images")
+    return chosen
+
+
+def domain_files(
+    common: CommonDataOptions, name: str | None, phase: str, default: str = ""
+) -> tuple[list[pathlib.Path], list[str]]:
+    """Return the files and output names of one unpaired domain.
+
+    Args:
+        name: ``--dir_A`` or ``--dir_B``; without it the folder is ``default`` below the root, such as trainA.
+    """
+    root = data_root(common)
+    folder, whole = locate(root, name, phase) if name else (root / default, False)
+    expected = f"images of phase '{phase}'" + ("" if name else " there, or in folders named by --dir_A and --dir_B")
+    files = images_in(folder, expected)
+    names = output_names(files, folder)
+    if whole:
+        kept = set(in_phase(common, names, phase))
+        files = [path for path, stem in zip(files, names, strict=True) if stem in kept]
+        names = [stem for stem in names if stem in kept]
+    return files[: common.max_dataset_size], names[: common.max_dataset_size]

@@ -1,0 +1,98 @@
+"""Folders -> sorted lists of image files, pairs by name, and their audit."""
+
+from __future__ import annotations
+
+import collections
+import hashlib
+import pathlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from data.common import CommonDataOptions
+from data.readers import SUFFIXES, ImageInfo, read_info
+from util.errors import UserError
+
+_AUDITED = 20_000  # headers read when a data set is opened; beyond that, evenly spaced ones
+
+
+def data_root(common: CommonDataOptions) -> pathlib.Path:
+    """Return ``--dataroot``; UserError when it is not given or not there."""
+    if common.dataroot is None:
+        raise UserError("--dataroot is missing: give the folder of the images, such as --dataroot ./datasets/facades")
+    root = pathlib.Path(common.dataroot).expanduser()
+    if not root.exists():
+        raise UserError(f"--dataroot {root}: no such folder{_nearby(root.parent)}")
+    return root
+
+
+def list_images(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Return all image files below a folder, sorted; hidden files and folders are passed over."""
+    found = [p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
+    return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+
+
+def images_in(folder: pathlib.Path, expected: str) -> list[pathlib.Path]:
+    """Return :func:`list_images`, or a UserError that says what was expected and what lies nearby."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; expected {expected}{_nearby(folder.parent)}")
+    files = list_images(folder)
+    if not files:
+        raise UserError(f"{folder}: no images in it; expected {expected}{_nearby(folder)}")
+    return files
+
+
+def _nearby(folder: pathlib.Path) -> str:
+    if not folder.is_dir():
+        return ""
+    names = sorted(p.name + "/" * p.is_dir() for p in folder.iterdir() if not p.name.startswith("."))
+    shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    return f"; {folder} holds {shown or 'nothing'}"
+
+
+def relative_stem(path: pathlib.Path, folder: pathlib.Path) -> str:
+    """Return ``sub/dir/name`` of a file below a folder: the name pairs and outputs go by."""
+    return path.relative_to(folder).with_suffix("").as_posix()
+
+
+def output_names(files: Sequence[pathlib.Path], folder: pathlib.Path) -> list[str]:
+    """Return one distinct name per file; where only the suffix tells files apart it becomes part of the name."""
+    stems = [relative_stem(path, folder) for path in files]
+    counts = collections.Counter(stems)
+    return [stem if counts[stem] == 1 else f"{stem}_{path.suffix[1:]}" for stem, path in zip(stems, files, strict=True)]
+
+
+def by_stem(files: Sequence[pathlib.Path], folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Return files by relative stem; UserError when two share one."""
+    found: dict[str, pathlib.Path] = {}
+    for path in files:
+        other = found.setdefault(relative_stem(path, folder), path)
+        if other is not path:
+            raise UserError(f"{path}: {other.name} beside it has the same name; keep one of them")
+    return found
+
+
+def split_names(names: Sequence[str], fraction: float, seed: int, phase: str) -> list[str]:
+    """Return the names of one phase of a seeded split: ``train``, or the held-out ones for any other.
+
+    Which side a name falls on depends on it and the seed alone for a given count; at least one name is held out.
+    """
+    ranked = sorted(names, key=lambda name: hashlib.blake2b(f"{seed}:{name}".encode()).digest())
+    held_out = set(ranked[: max(1, round(len(ranked) * fraction))])
+    return [name for name in names if (name in held_out) != (phase == "train")]
+
+
+def read_infos(files: Sequence[pathlib.Path]) -> dict[pathlib.Path, ImageInfo]:
+    """Read headers in parallel; of very many files, evenly spaced ones."""
+    step = -(-len(files) // _AUDITED) or 1
+    chosen = files[::step]
+    with ThreadPoolExecutor(8) as pool:
+        return dict(zip(chosen, pool.map(read_info, chosen, chunksize=64), strict=True))
+
+
+def one_dtype(infos: dict[pathlib.Path, ImageInfo]) -> str:
+    """Return the dtype of all files; UserError naming two files that differ."""
+    first, expected = next(iter(infos.items()))
+    for path, info in infos.items():
+        if info.dtype != expected.dtype:
+            raise UserError(f"{path}: {info.dtype}, but {first} is {expected.dtype}; store one side in one depth")
+    return expected.dtype

@@ -1,0 +1,185 @@
+"""Samples -> batches. A sample is a pure function of (seed, epoch, index), whatever the number of workers."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from data.common import LoaderOptions
+from util.errors import UserError
+
+SampleKey = tuple[int, int, int]
+Batch = dict[str, Any]
+
+
+class LoadsSamples(Protocol):
+    """What the loader asks of a data set."""
+
+    def __len__(self) -> int: ...
+
+    def load(self, index: int, generator: torch.Generator) -> dict[str, Any]:
+        """Return one sample, a pure function of the index and the generator's seed."""
+        ...
+
+
+def sample_seed(seed: int, epoch: int, index: int) -> int:
+    """Return 63 well-mixed bits for one sample; they seed its generator and are its "key"."""
+    digest = hashlib.blake2b(f"{seed},{epoch},{index}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def make_loader(
+    dataset: LoadsSamples,
+    options: LoaderOptions,
+    *,
+    seed: int,
+    shuffle: bool,
+    drop_last: bool = False,
+    start: tuple[int, int] = (1, 0),
+    pin_memory: bool = False,
+) -> EpochLoader:
+    """Return a loader whose iteration gives the batches of epoch ``start[0]`` after its first ``start[1]`` samples."""
+    return EpochLoader(
+        dataset, options, seed=seed, shuffle=shuffle, drop_last=drop_last, start=start, pin_memory=pin_memory
+    )
+
+
+class EpochLoader:
+    """Batches of any epoch from any offset; the workers live on from epoch to epoch.
+
+    Neither shuffling nor loading touches the global random state. Iterating gives the start epoch;
+    :meth:`epoch` gives any. Errors of the user in a worker arrive here as the same UserError.
+    """
+
+    def __init__(
+        self,
+        dataset: LoadsSamples,
+        options: LoaderOptions,
+        *,
+        seed: int,
+        shuffle: bool,
+        drop_last: bool = False,
+        start: tuple[int, int] = (1, 0),
+        pin_memory: bool = False,
+        context: str | None = None,
+    ) -> None:
+        self.dataset, self.start = dataset, start
+        self._batches = EpochBatches(len(dataset), options.batch_size, seed, shuffle, drop_last)
+        workers = min(options.num_threads, _processors(), len(self._batches))
+        self._loader: DataLoader[Batch] = DataLoader(
+            _Keyed(dataset),
+            batch_sampler=self._batches,
+            num_workers=workers,
+            collate_fn=collate,
+            persistent_workers=workers > 0,
+            pin_memory=pin_memory,
+            generator=torch.Generator().manual_seed(sample_seed(seed, 0, 0)),
+            multiprocessing_context=context if workers else None,
+        )
+
+    def __len__(self) -> int:
+        """Return the batches of one whole epoch."""
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.epoch(*self.start)
+
+    def epoch(self, epoch: int, offset: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch after its first ``offset`` samples.
+
+        Raises:
+            UserError: a file cannot be read or does not fit the others of its batch.
+        """
+        self._batches.position = (epoch, offset)
+        for batch in self._loader:
+            if isinstance(batch, Failure):
+                raise UserError(batch.message)
+            yield batch
+
+
+class EpochBatches(Sampler[list[SampleKey]]):
+    """Lists of (seed, epoch, index), one per batch, from ``position`` = (epoch, offset in samples)."""
+
+    def __init__(self, count: int, batch_size: int, seed: int, shuffle: bool, drop_last: bool) -> None:
+        self.count, self.batch_size, self.seed = count, batch_size, seed
+        self.shuffle, self.drop_last = shuffle, drop_last
+        self.position = (1, 0)
+
+    def __len__(self) -> int:
+        return self.count // self.batch_size if self.drop_last else -(-self.count // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        epoch, offset = self.position
+        order = self._order(epoch)[: len(self) * self.batch_size]
+        for begin in range(offset, len(order), self.batch_size):
+            yield [(self.seed, epoch, index) for index in order[begin : begin + self.batch_size]]
+
+    def _order(self, epoch: int) -> list[int]:
+        if not self.shuffle:
+            return list(range(self.count))
+        generator = torch.Generator().manual_seed(sample_seed(self.seed, epoch, -1))
+        return torch.randperm(self.count, generator=generator).tolist()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A user's mistake found in a worker, on its way to the main process."""
+
+    message: str
+
+
+class _Keyed(torch.utils.data.Dataset[Any]):
+    """A data set indexed by (seed, epoch, index)."""
+
+    def __init__(self, dataset: LoadsSamples) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, key: SampleKey) -> dict[str, Any] | Failure:
+        generator = torch.Generator().manual_seed(sample_seed(*key))
+        try:
+            return self._dataset.load(key[2], generator)
+        except UserError as error:
+            return Failure(str(error))
+
+
+def collate(samples: list[dict[str, Any] | Failure]) -> Batch | Failure:
+    """Stack tensors to (N, ...) and list the rest; a Failure among the samples, or unequal sizes, give a Failure."""
+    good = [sample for sample in samples if not isinstance(sample, Failure)]
+    if len(good) < len(samples):
+        return next(sample for sample in samples if isinstance(sample, Failure))
+    _fill_masks(good)
+    for name, value in good[0].items():
+        odd = next((s for s in good if torch.is_tensor(value) and s[name].shape != value.shape), None)
+        if odd is not None:
+            return Failure(_unequal(name, good[0], odd))
+    return {name: _join([sample[name] for sample in good]) for name in good[0]}
+
+
+def _join(values: list[Any]) -> Any:
+    return torch.stack(values) if torch.is_tensor(values[0]) else values
+
+
+def _fill_masks(samples: list[dict[str, Any]]) -> None:
+    """Give every sample a "B_mask" when one has it."""
+    if any("B_mask" in sample for sample in samples):
+        for sample in samples:
+            sample.setdefault("B_mask", torch.ones_like(sample["B"][:1]))
+
+
+def _unequal(name: str, first: dict[str, Any], other: dict[str, Any]) -> str:
+    side = name[0]
+    (h1, w1), (h2, w2) = first[name].shape[-2:], other[name].shape[-2:]
+    return (
+        f"{first[side + '_paths']} gives {w1}x{h1} pixels, {other[side + '_paths']} {w2}x{h2}: one batch needs one "
+        "size; use --preprocess resize_and_crop or scale_width_and_crop, or --batch_size 1"
+    )
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

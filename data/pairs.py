@@ -1,0 +1,126 @@
+"""Pairs of images: their audit, and one pair -> one sample."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from data.common import CommonDataOptions
+from data.listing import one_dtype, read_infos
+from data.readers import ImageInfo, read_image
+from data.sample import Examples, make_sides
+from data.transforms import draw
+from data.value_range import ValueRange, spread
+from util.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """A source and a target file; ``joined`` where both are halves of one image, A left and B right.
+
+    ``swapped`` says that the source is B, so the right half of a joined image.
+    """
+
+    name: str
+    source: pathlib.Path
+    target: pathlib.Path
+    joined: bool = False
+    swapped: bool = False
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return source and target, H x W x C each in file values."""
+        if not self.joined:
+            return read_image(self.source), read_image(self.target)
+        image = read_image(self.source)
+        half = image.shape[1] // 2
+        left, right = image[:, :half], image[:, half:]
+        return (right, left) if self.swapped else (left, right)
+
+    def reverse(self) -> Pair:
+        """Return the pair for translation from B to A."""
+        return dataclasses.replace(self, source=self.target, target=self.source, swapped=not self.swapped)
+
+
+class PairedImages:
+    """Audited pairs with their ranges and formats; the part that all paired data sets share.
+
+    Args:
+        pairs: in the order of files; ``--direction`` and ``--max_dataset_size`` are applied here.
+        training_pairs: called only when a range must be estimated.
+        ranges: ranges that a run has saved.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        common: CommonDataOptions,
+        *,
+        train: bool,
+        training_pairs: Callable[[], Sequence[Pair]],
+        ranges: dict[str, ValueRange] | None,
+    ) -> None:
+        self.common, self.train = common, train
+        self.pairs = _directed(pairs, common)[: common.max_dataset_size]
+        self.names = [pair.name for pair in self.pairs]
+        dtypes = audit(self.pairs)
+
+        def images(side: int) -> Callable[[], Iterable[np.ndarray]]:
+            return lambda: (pair.read()[side] for pair in spread(_directed(training_pairs(), common)))
+
+        self.sides = make_sides(common, Examples(dtypes[0], images(0)), Examples(dtypes[1], images(1)), ranges)
+
+    def load(self, index: int, generator: torch.Generator) -> dict[str, Any]:
+        """Return one sample; UserError naming the file when it cannot be read or does not fit the flags."""
+        pair = self.pairs[index]
+        images = dict(zip("AB", pair.read(), strict=True))
+        _check_equal(pair, images["A"].shape[:2], images["B"].shape[:2])
+        height, width = images["A"].shape[:2]
+        geometry = draw(self.common, (height, width), generator, train=self.train, path=str(pair.source))
+        sample: dict[str, Any] = {"A_paths": str(pair.source), "B_paths": str(pair.target), "names": pair.name}
+        for name, path in (("A", pair.source), ("B", pair.target)):
+            side = self.sides[name]
+            sample[name], mask = side.tensor(side.fit(images[name], path), geometry)
+            if name == "B" and mask is not None:
+                sample["B_mask"] = mask
+        return sample | {"key": generator.initial_seed()}
+
+
+def _directed(pairs: Sequence[Pair], common: CommonDataOptions) -> list[Pair]:
+    return [pair.reverse() for pair in pairs] if common.direction == "BtoA" else list(pairs)
+
+
+def audit(pairs: Sequence[Pair]) -> tuple[str, str]:
+    """Check sizes and dtypes of all pairs from the headers; return the dtypes of source and target.
+
+    Raises:
+        UserError: halves or pairs of unequal size, an unreadable file, or files of mixed depth; naming the file.
+    """
+    sources = read_infos([pair.source for pair in pairs])
+    targets = sources if pairs[0].joined else read_infos([pair.target for pair in pairs])
+    for pair in pairs:
+        if pair.source in sources and pair.target in targets:
+            _check_headers(pair, sources[pair.source], targets[pair.target])
+    return one_dtype(sources), one_dtype(targets)
+
+
+def _check_headers(pair: Pair, source: ImageInfo, target: ImageInfo) -> None:
+    if not pair.joined:
+        _check_equal(pair, (source.height, source.width), (target.height, target.width))
+    elif source.width % 2:
+        raise UserError(
+            f"{pair.source}: {source.width} pixels wide, which is odd; A and B side by side must have equal widths "
+            "(single images: --dataset_mode single)"
+        )
+
+
+def _check_equal(pair: Pair, source: tuple[int, ...], target: tuple[int, ...]) -> None:
+    if source != target:
+        raise UserError(
+            f"{pair.source}: {source[1]}x{source[0]} pixels, but its pair {pair.target} has "
+            f"{target[1]}x{target[0]}; make the two equal"
+        )

@@ -1,0 +1,268 @@
+"""Image files -> arrays, in the file's own depth and channels.
+
+Pillow reads 16-bit RGB PNG as 8-bit without a word, so OpenCV reads those; tifffile reads TIFF; Pillow reads
+palettes, 1-bit, CMYK and everything rarer. Plain 8-bit PNG and JPEG go through OpenCV because it is the fastest.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pathlib
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from data.writers import as_hwc, preview, write_image
+from util.errors import UserError
+
+__all__ = ["SUFFIXES", "ImageInfo", "preview", "read_image", "read_info", "write_image"]
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".npy", ".ppm", ".pgm")
+_DEFAULT_LIMIT = 1 << 28  # pixels; 268 million, 0.8 GB as 8-bit RGB
+_PNG, _JPEG, _NPY = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\x93NUMPY"
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """What a file's header says: height and width in pixels, channels, dtype (uint8, uint16 or float32)."""
+
+    height: int
+    width: int
+    channels: int
+    dtype: str
+
+
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+    """Read an image as H x W x C (RGB order, alpha kept) in uint8, uint16 or float32.
+
+    EXIF orientation is applied. Other number types become float32.
+
+    Raises:
+        UserError: missing, empty, truncated, no image, or more pixels than A2B_MAX_PIXELS; one line with the file.
+    """
+    path = pathlib.Path(path)
+    return _guarded(path, lambda data: as_hwc(_plain(_decoder(data)(path, data))))
+
+
+def read_info(path: str | os.PathLike[str]) -> ImageInfo:
+    """Read size, channels and dtype, from the header alone for PNG and whatever Pillow knows.
+
+    Raises:
+        UserError: as :func:`read_image`.
+    """
+    path = pathlib.Path(path)
+    head = _head(path)
+    if head[:8] == _PNG and len(head) >= 29 and head[25] in (0, 2, 4, 6):
+        width, height, depth, kind = struct.unpack(">IIBB", head[16:26])
+        _check_pixels(path, height, width)
+        channels = {0: 1, 2: 3, 4: 2, 6: 4}[kind]
+        return ImageInfo(height, width, channels, "uint16" if depth == 16 else "uint8")
+    return _pillow_info(path, head) or _info_of(read_image(path))
+
+
+def _info_of(image: np.ndarray) -> ImageInfo:
+    return ImageInfo(*image.shape, image.dtype.name)
+
+
+def _pillow_info(path: pathlib.Path, head: bytes) -> ImageInfo | None:
+    """Return the header as Pillow sees it, None where only decoding tells (TIFF beyond 8 bit, npy, broken)."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                if head[:4] in _TIFF and (image.mode not in ("L", "RGB") or getattr(image, "n_frames", 1) > 1):
+                    return None
+                width, height = image.size
+                if image.getexif().get(0x0112, 1) >= 5:
+                    width, height = height, width
+                channels = _CHANNELS.get(image.mode)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+    _check_pixels(path, height, width)
+    return ImageInfo(height, width, channels, "uint8") if channels else None
+
+
+_CHANNELS = {"1": 1, "L": 1, "LA": 2, "P": 3, "RGB": 3, "RGBA": 4, "CMYK": 3, "YCbCr": 3}
+
+
+def _head(path: pathlib.Path) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            head = file.read(32)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    if not head:
+        raise UserError(f"{path}: the file is empty; delete it or copy it again")
+    return head
+
+
+def _guarded(path: pathlib.Path, decode: Callable[[bytes], np.ndarray]) -> np.ndarray:
+    """Run a decoder, turning whatever it raises on bad bytes into one line."""
+    _head(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return decode(path.read_bytes())
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # decoders raise anything on hostile bytes
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise UserError(f"{path}: not a readable image ({reason}); delete it or copy it again") from None
+
+
+def _decoder(data: bytes) -> Callable[[pathlib.Path, bytes], np.ndarray]:
+    if data[:8] == _PNG:
+        return _read_png
+    if data[:3] == _JPEG:
+        return _read_jpeg
+    if data[:4] in _TIFF:
+        return _read_tiff
+    return _read_npy if data[:6] == _NPY else _read_pillow
+
+
+def _read_png(path: pathlib.Path, data: bytes) -> np.ndarray:
+    width, height, depth, kind = struct.unpack(">IIBB", data[16:26])
+    _check_pixels(path, height, width)
+    chunks = _png_chunks(data)
+    if depth < 8 or kind == 3 or b"eXIf" in chunks:
+        return _read_pillow(path, data)
+    flags = 0 if kind == 0 and depth == 8 else -1  # IMREAD_GRAYSCALE, IMREAD_UNCHANGED
+    return _opencv(data, flags)
+
+
+def _png_chunks(data: bytes) -> set[bytes]:
+    """Return the chunk types of a PNG; ValueError when it is cut short or a checksum is wrong."""
+    seen, position = set(), 8
+    while position + 12 <= len(data):
+        length, kind = struct.unpack(">I4s", data[position : position + 8])
+        end = position + 8 + length
+        if end + 4 > len(data):
+            break
+        if zlib.crc32(data[position + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            raise ValueError("damaged: a checksum is wrong")
+        seen.add(kind)
+        if kind == b"IEND":
+            return seen
+        position = end + 4
+    raise ValueError("truncated")
+
+
+def _read_jpeg(path: pathlib.Path, data: bytes) -> np.ndarray:
+    height, width, components = _jpeg_frame(data)
+    _check_pixels(path, height, width)
+    if components not in (1, 3) or data[-2:] != b"\xff\xd9":  # CMYK, or maybe cut short, which only Pillow notices
+        return _read_pillow(path, data)
+    return _opencv(data, 0 if components == 1 else 1)  # these apply the EXIF orientation
+
+
+def _jpeg_frame(data: bytes) -> tuple[int, int, int]:
+    """Return height, width and components from a JPEG's frame header."""
+    position = 2
+    while position + 10 <= len(data):
+        marker = data[position + 1]
+        if data[position] != 0xFF:
+            break
+        if marker == 0xFF:
+            position += 1
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return struct.unpack(">HHB", data[position + 5 : position + 10])
+        else:
+            position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    raise ValueError("truncated before the image begins")
+
+
+def _opencv(data: bytes, flags: int) -> np.ndarray:
+    import cv2
+
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if image is None:
+        raise ValueError("damaged")
+    if image.ndim == 3 and image.shape[2] >= 3:
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB if image.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
+    return image
+
+
+def _read_tiff(path: pathlib.Path, data: bytes) -> np.ndarray:
+    import tifffile
+
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        page, series = tiff.pages.first, tiff.series[0]
+        height, width = page.imagelength, page.imagewidth
+        _check_pixels(path, height, width, series.size // max(1, height * width))
+        turned = 274 in page.tags and page.tags[274].value != 1
+        if page.photometric in (3, 5) or page.bitspersample == 1 or turned:
+            return _read_pillow(path, data)
+        image = _channels_last(series.asarray(), series.axes)
+    return np.iinfo(image.dtype).max - image if page.photometric == 0 and image.dtype.kind == "u" else image
+
+
+def _channels_last(image: np.ndarray, axes: str) -> np.ndarray:
+    """Return H x W x C; the axis that is neither Y nor X (samples, planes, pages) holds the channels."""
+    keep = [i for i, (axis, size) in enumerate(zip(axes, image.shape, strict=True)) if axis in "YX" or size > 1]
+    image, axes = image.reshape([image.shape[i] for i in keep]), "".join(axes[i] for i in keep)
+    if len(axes) > 3:
+        raise ValueError(f"{len(axes)} dimensions ({axes}); expected height, width and channels")
+    if len(axes) == 2:
+        return image[..., None]
+    other = next(i for i, axis in enumerate(axes) if axis not in "YX")
+    return np.moveaxis(image, other, -1)
+
+
+def _read_npy(path: pathlib.Path, data: bytes) -> np.ndarray:
+    image = np.load(io.BytesIO(data), allow_pickle=False)
+    if image.ndim not in (2, 3) or not image.size:
+        raise ValueError(f"shape {image.shape}; expected H x W or H x W x C")
+    _check_pixels(path, *image.shape[:2])
+    return image
+
+
+def _read_pillow(path: pathlib.Path, data: bytes) -> np.ndarray:
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            _check_pixels(path, image.height, image.width)
+            return np.asarray(_converted(ImageOps.exif_transpose(image)))
+    except Image.DecompressionBombError:
+        raise UserError(f"{path}: {_TOO_LARGE.format(limit=_limit())}") from None
+    except Image.UnidentifiedImageError:
+        raise ValueError("unknown format") from None
+
+
+def _converted(image):  # type: ignore[no-untyped-def]  # Pillow is imported lazily
+    modes = {"1": "L", "P": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB", "PA": "RGBA"}
+    modes |= {"RGBX": "RGB", "RGBa": "RGBA", "La": "LA"}
+    return image.convert(modes[image.mode]) if image.mode in modes else image
+
+
+def _plain(image: np.ndarray) -> np.ndarray:
+    """Return uint8, uint16 or float32; booleans become 0 and 255."""
+    if image.dtype == np.bool_:
+        return image.astype(np.uint8) * 255
+    if image.dtype in (np.uint8, np.uint16, np.float32):
+        return image
+    if image.dtype.kind not in "iuf":
+        raise ValueError(f"pixels of type {image.dtype}")
+    return image.astype(np.uint16 if image.dtype.kind == "u" and image.dtype.itemsize == 2 else np.float32)
+
+
+_TOO_LARGE = "more than {limit} pixels; cut it into tiles, or raise the limit with A2B_MAX_PIXELS=N"
+
+
+def _limit() -> int:
+    return int(os.environ.get("A2B_MAX_PIXELS", _DEFAULT_LIMIT))
+
+
+def _check_pixels(path: pathlib.Path, height: int, width: int, channels: int = 1) -> None:
+    if height < 1 or width < 1:
+        raise UserError(f"{path}: the header says {width}x{height} pixels; delete it or copy it again")
+    if height * width * max(1, channels // 4) > _limit():
+        raise UserError(f"{path}: {width}x{height}x{channels} is {_TOO_LARGE.format(limit=_limit())}")

@@ -1,0 +1,59 @@
+"""One folder of source images, for translating without a target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from data import DATASETS
+from data.common import CommonDataOptions
+from data.domains import Domain, load_side
+from data.listing import data_root, images_in, output_names
+from data.sample import make_sides
+from data.value_range import ValueRange
+
+
+@dataclass(frozen=True)
+class SingleOptions:
+    """Nothing beyond the common flags."""
+
+
+@DATASETS.register("single", options=SingleOptions)
+class SingleDataset:
+    """Images of one folder and its subfolders (or one image file): the source alone."""
+
+    def __init__(
+        self,
+        options: SingleOptions,
+        common: CommonDataOptions,
+        *,
+        train: bool,
+        ranges: dict[str, ValueRange] | None = None,
+    ) -> None:
+        self.common, self.train = common, train
+        self._domain = _list(common)
+        examples = self._domain.examples(lambda: self._domain.files)
+        self._side = make_sides(common, examples, None, ranges)["A"]
+        self.names = self._domain.names
+        self.ranges = {"A": self._side.range} | (ranges or {})
+        self.formats = {"A": self._side.format}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def load(self, index: int, generator: torch.Generator) -> dict[str, Any]:
+        """Return "A" (input_nc, h, w) float32 in [-1,1], "A_paths", "names" and "key"."""
+        path = self._domain.files[index]
+        sample = load_side("A", self._side, path, self.common, generator, self.train)
+        return sample | {"names": self.names[index], "key": generator.initial_seed()}
+
+
+def _list(common: CommonDataOptions) -> Domain:
+    root = data_root(common)
+    if root.is_file():
+        return Domain([root], [root.stem])
+    folder = root / common.dir_A if common.dir_A else root
+    files = images_in(folder, "the images to translate")
+    return Domain(files[: common.max_dataset_size], output_names(files, folder)[: common.max_dataset_size])

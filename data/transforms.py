@@ -1,0 +1,90 @@
+"""Resize, crop and flip: parameters drawn once per sample, applied alike to every image of a pair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from data.common import CommonDataOptions
+from util.errors import UserError
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What to do with an image: resize to (height, width), cut the box (top, left, height, width), mirror."""
+
+    resize: Size | None = None
+    box: tuple[int, int, int, int] | None = None
+    flip: bool = False
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Apply to (C, H, W), uint8 or float32; the dtype is kept."""
+        if self.resize is not None and self.resize != tuple(image.shape[-2:]):
+            image = resize(image, self.resize)
+        if self.box is not None:
+            top, left, height, width = self.box
+            image = image[:, top : top + height, left : left + width]
+        return image.flip(-1) if self.flip else image
+
+
+def resize(image: Tensor, size: Size) -> Tensor:
+    """Resize (C, H, W) by antialiased bicubic interpolation; uint8 is rounded, float is not clipped."""
+    return functional.interpolate(image[None], size=size, mode="bicubic", antialias=True)[0]
+
+
+def draw(options: CommonDataOptions, size: Size, generator: torch.Generator, *, train: bool, path: str) -> Geometry:
+    """Draw the geometry of one sample from its generator; in testing the crop is central and nothing is mirrored.
+
+    Args:
+        size: height and width of the image, the same for all images of a pair.
+        path: the file, for the message.
+
+    Raises:
+        UserError: the image, after resizing, is smaller than the crop.
+    """
+    target = resized(options, size)
+    height, width = target or size
+    box = None
+    if "crop" in options.preprocess:
+        box = _box(options, (height, width), generator, train, path)
+    flip = train and not options.no_flip and bool(torch.rand((), generator=generator) < 0.5)
+    return Geometry(target, box, flip)
+
+
+def resized(options: CommonDataOptions, size: Size) -> Size | None:
+    """Return the height and width that ``--preprocess`` resizes to, None when it does not."""
+    height, width = size
+    if options.preprocess == "resize_and_crop":
+        return options.load_size, options.load_size
+    if options.preprocess.startswith("scale_width"):
+        return max(1, round(height * options.load_size / width)), options.load_size
+    return None
+
+
+def _box(
+    options: CommonDataOptions, size: Size, generator: torch.Generator, train: bool, path: str
+) -> tuple[int, int, int, int]:
+    crop = options.crop_size
+    slack_y, slack_x = size[0] - crop, size[1] - crop
+    if slack_y < 0 or slack_x < 0:
+        raise UserError(_too_small(options, size, path))
+    if not train:
+        return slack_y // 2, slack_x // 2, crop, crop
+    across, down = torch.rand(2, generator=generator).tolist()
+    return int(down * (slack_y + 1)), int(across * (slack_x + 1)), crop, crop
+
+
+def _too_small(options: CommonDataOptions, size: Size, path: str) -> str:
+    height, width = size
+    crop, best = options.crop_size, min(size)
+    if options.preprocess == "resize_and_crop":
+        return f"--load_size {best} is below --crop_size {crop}; set --load_size {crop} or --crop_size {best}"
+    return (
+        f"{path}: {width}x{height} pixels for --preprocess {options.preprocess}, less than --crop_size {crop}; "
+        f"set --crop_size {best} or less, or --preprocess resize_and_crop"
+    )

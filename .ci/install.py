@@ -24,8 +24,8 @@ if sys.prefix == sys.base_prefix:  # a venv inside a venv would see the outer ba
 
 def main():
     if sys.version_info < OLDEST:
-        sys.exit("error: Python %d.%d is too old: install Python 3.11 or newer, or name it: make PYTHON=/path/to/python3.12"
-                 % sys.version_info[:2])
+        sys.exit("error: Python %d.%d is too old: install Python 3.11 or newer, or name it: "
+                 "make PYTHON=/path/to/python3.12" % sys.version_info[:2])
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("requirements")
     parser.add_argument("--venv", default=".venv")
@@ -62,9 +62,9 @@ def create(venv):
     share = ["--system-site-packages"] if found else []
     print("making %s with Python %d.%d" % ((venv,) + sys.version_info[:2])
           + (", using the installed torch %s" % found if found else ""), flush=True)
-    result = subprocess.call([sys.executable, "-m", "venv"] + share + [venv])
-    if result:
-        sys.exit("error: python -m venv failed; on Debian and Ubuntu: apt install python%d.%d-venv" % sys.version_info[:2])
+    if subprocess.call([sys.executable, "-m", "venv"] + share + [venv]):
+        sys.exit("error: python -m venv failed; on Debian and Ubuntu: apt install python%d.%d-venv"
+                 % sys.version_info[:2])
 
 
 def install_torch(python, index, pip_args):
@@ -74,17 +74,17 @@ def install_torch(python, index, pip_args):
     if index:
         print("installing torch from %s" % index, flush=True)
     elif sys.platform.startswith("linux"):
-        print("installing torch with CUDA: about 2.5 GB to download, 6 GB on disk. Without a GPU stop here (Ctrl-C) and take\n"
-              "the CPU build, 0.2 GB: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu", flush=True)
+        print("installing torch with CUDA: about 2.5 GB to download, 6 GB on disk. Without a GPU stop here (Ctrl-C)\n"
+              "and take the CPU build, 0.2 GB: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu", flush=True)
     else:
         print("installing torch: about 0.2 GB to download", flush=True)
     pip(python, ["torch>=%d.%d" % OLDEST_TORCH, "torchvision"] + (["--index-url", index] if index else []) + pip_args)
 
 
 def check_torchvision(python):
-    """End the program when torch and torchvision were built for different things (a CPU torch found, a CUDA torchvision)."""
+    """End the program when torch and torchvision do not fit (an installed CPU torch, a CUDA torchvision)."""
     if not output([python, "-c", "import torchvision; print(torchvision.__version__)"]):
-        sys.exit("error: torchvision does not fit the installed torch %s: remove the folder of the virtual environment and run\n"
+        sys.exit("error: torchvision does not fit the installed torch %s: remove the virtual environment and run\n"
                  "make again with TORCH_INDEX=... and a PYTHON that has no torch of its own" % torch_version(python))
 
 
@@ -101,7 +101,7 @@ def install_old_visdom(python, pip_args):
 
 def torch_version(python):
     """Return the version of torch that ``python`` sees, or an empty string."""
-    code = "import importlib.metadata as m, importlib.util as u; print(m.version('torch') if u.find_spec('torch') else '')"
+    code = "from importlib import metadata, util; print(metadata.version('torch') if util.find_spec('torch') else '')"
     return output([python, "-c", code])
 
 

@@ -9,7 +9,6 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
 from util.errors import UserError, did_you_mean
 
@@ -68,9 +67,9 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
         wide = x if x.dtype == torch.float64 else x.float()
         count = x.new_tensor(x.numel() // max(x.shape[1], 1), dtype=wide.dtype)
         dist.all_reduce(count)
-        mean = all_reduce(wide.sum((0, 2, 3))) / count
+        mean = _sum_over_ranks(wide.sum((0, 2, 3))) / count
         centred = wide - mean.view(1, -1, 1, 1)
-        variance = all_reduce(centred.square().sum((0, 2, 3))) / count
+        variance = _sum_over_ranks(centred.square().sum((0, 2, 3))) / count
         self._track(mean.detach(), variance.detach(), count)
         assert self.weight is not None and self.bias is not None
         scale = self.weight * torch.rsqrt(variance + self.eps)
@@ -85,6 +84,12 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
         unbiased = variance * count / (count - 1).clamp_min(1)
         self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
+
+
+def _sum_over_ranks(x: Tensor) -> Tensor:
+    from torch.distributed.nn.functional import all_reduce  # differentiable; absent from builds without distributed
+
+    return all_reduce(x)
 
 
 def identity(num_features: int) -> nn.Module:

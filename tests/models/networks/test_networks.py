@@ -1,0 +1,174 @@
+"""What every registered network must do; a new file joins these tests by registering."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.networks import DISCRIMINATORS, GENERATORS
+from models.networks.common import NORMS
+from models.networks.initialise import init_weights
+from models.networks.outputs import DiscriminatorOutput
+
+LAYOUTS = (torch.contiguous_format, torch.channels_last)
+NAMES = [*(("G", name) for name in GENERATORS.names()), *(("D", name) for name in DISCRIMINATORS.names())]
+each_network = pytest.mark.parametrize(("player", "name"), NAMES)
+each_generator = pytest.mark.parametrize("name", GENERATORS.names())
+each_discriminator = pytest.mark.parametrize("name", DISCRIMINATORS.names())
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def build(player: str, name: str, width: int = 4, seed: int = 0, gain: float = 0.2, **values: object) -> nn.Module:
+    registry = GENERATORS if player == "G" else DISCRIMINATORS
+    options = registry.options(name)
+    small = {"ngf": width, "ndf": width, "no_dropout": True, "n_blocks": 2, **values}
+    known = {field.name for field in dataclasses.fields(options)}
+    made = registry.get(name)(
+        options(**{k: v for k, v in small.items() if k in known}), *((3, 2) if player == "G" else (3,))
+    )
+    return init_weights(made, init_gain=gain, generator=torch.Generator().manual_seed(seed))
+
+
+def images(network: nn.Module, batch: int = 1, dtype: torch.dtype = torch.float32, seed: int = 0) -> Tensor:
+    """Return a small non-square input; an odd one where the network takes any size."""
+    step = getattr(network, "size_multiple", 1)
+    height, width = (step, 2 * step) if step > 16 else (((step + 8) // step) * step, 16 + step)
+    if not hasattr(network, "size_multiple"):
+        height, width = 33, 50
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(batch, 3, height, width, dtype=dtype, generator=generator) * 2 - 1
+
+
+def tensor(output: Tensor | list[DiscriminatorOutput]) -> Tensor:
+    return output if isinstance(output, Tensor) else output[0].logits
+
+
+@each_generator
+def test_generator_maps_non_square_images_into_its_range(name: str) -> None:
+    network = build("G", name)
+    x = images(network, batch=2)
+    y = network(x)
+    assert y.shape == (2, 2, network.scale * x.shape[2], network.scale * x.shape[3])
+    assert network.value_range == (-1.0, 1.0)
+    assert y.abs().max() <= 1
+    assert y.std() > 0
+
+
+@each_discriminator
+def test_discriminator_returns_logits_and_features_of_odd_sizes(name: str) -> None:
+    network = build("D", name)
+    x = images(network, batch=2)
+    (output,) = network(x)
+    assert output.logits.shape[:2] == (2, 1)
+    assert len(output.features) >= 2
+    assert all(feature.shape[0] == 2 and feature.isfinite().all() for feature in output.features)
+    deepest = [m for m in network.modules() if isinstance(m, nn.Conv2d)][-1]
+    torch.testing.assert_close(deepest(output.features[-1]), output.logits)
+
+
+@each_network
+@pytest.mark.parametrize("norm", NORMS)
+def test_weights_saved_and_loaded_give_the_same_output(player: str, name: str, norm: str, tmp_path) -> None:
+    first, second = (build(player, name, 2, seed, norm=norm).eval() for seed in (0, 1))
+    x = images(first)
+    torch.save(first.state_dict(), tmp_path / "weights.pth")
+    with torch.no_grad():
+        wanted = tensor(first(x))
+        assert not torch.equal(tensor(second(x)), wanted)
+        second.load_state_dict(torch.load(tmp_path / "weights.pth", weights_only=True))
+        assert torch.equal(tensor(second(x)), wanted)
+
+
+@each_network
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("batch", (1, 2, 3))
+def test_gradient_equals_finite_differences_in_both_layouts(
+    player: str, name: str, layout: torch.memory_format, batch: int
+) -> None:
+    network = build(player, name, 2).double().to(memory_format=layout)
+    x = images(network, batch, torch.float64).contiguous(memory_format=layout)
+    weight = torch.rand(tensor(network(x)).shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    check_along_a_direction(network, lambda: (tensor(network(x)) * weight).mean())
+
+
+def check_along_a_direction(network: nn.Module, loss: Callable[[], Tensor], step: float = 1e-6) -> None:
+    generator = torch.Generator().manual_seed(3)
+    parameters = list(network.parameters())
+    directions = [torch.randn(p.shape, dtype=p.dtype, generator=generator) for p in parameters]
+    gradients = torch.autograd.grad(loss(), parameters)
+    slope = sum((g * d).sum() for g, d in zip(gradients, directions, strict=True)).item()
+    sides = []
+    with torch.no_grad():
+        for move in (step, -2 * step):
+            for parameter, direction in zip(parameters, directions, strict=True):
+                parameter.add_(direction, alpha=move)
+            sides.append(loss().item())
+    assert slope == pytest.approx((sides[0] - sides[1]) / (2 * step), rel=2e-4, abs=1e-8)
+    assert slope != 0
+
+
+@each_generator
+def test_generator_halves_its_error_on_one_batch_in_40_steps(name: str) -> None:
+    network = build("G", name, 8, gain=0.02)
+    side = max(64, network.size_multiple)
+    waves = torch.linspace(0, 9, side).sin()
+    rows, columns = waves[:, None].expand(side, side), waves[None, :].expand(side, side)
+    x = torch.stack([rows, columns, rows * columns])[None]
+    target = torch.stack([0.8 * columns, rows.abs() - 0.5])[None]
+    optimizer = torch.optim.Adam(network.parameters(), 5e-3)
+    errors = []
+    for _ in range(40):
+        error = (network(x) - target).abs().mean()
+        optimizer.zero_grad()
+        error.backward()
+        optimizer.step()
+        errors.append(error.item())
+    assert min(errors[-5:]) < errors[0] / 2
+
+
+@each_discriminator
+def test_discriminator_learns_to_tell_two_images_apart(name: str) -> None:
+    network = build("D", name, 8, norm="none")  # a norm would hide the difference of contrast
+    real, fake = 0.2 * images(network, seed=0), images(network, seed=1).sign()
+    optimizer = torch.optim.Adam(network.parameters(), 5e-3)
+    for _ in range(30):
+        loss = (tensor(network(real)) - 1).square().mean() + tensor(network(fake)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.3
+
+
+def test_unet_drops_out_in_the_blocks_around_the_innermost_and_resnet_in_every_block() -> None:
+    counts = {
+        name: sum(isinstance(m, nn.Dropout) for m in build("G", name, no_dropout=False).modules())
+        for name in ("unet_256", "unet_128", "resnet_9blocks", "resnet_6blocks")
+    }
+    assert counts == {"unet_256": 3, "unet_128": 2, "resnet_9blocks": 9, "resnet_6blocks": 6}
+
+
+@pytest.mark.parametrize("scale", (1, 2, 4))
+def test_srresnet_enlarges_by_its_scale(scale: int) -> None:
+    network = build("G", "srgan", scale=scale)
+    assert network(torch.zeros(1, 3, 7, 9)).shape == (1, 2, 7 * scale, 9 * scale)
+
+
+def test_patchgan_of_three_layers_sees_70_pixels() -> None:
+    network = build("D", "basic", norm="none")
+    x = torch.zeros(1, 3, 128, 128, requires_grad=True)
+    logits = tensor(network(x))
+    assert logits.shape == (1, 1, 14, 14)
+    (gradient,) = torch.autograd.grad(logits[0, 0, 7, 7], x)
+    seen = gradient.abs().sum((0, 1)).nonzero()
+    assert (seen.amax(0) - seen.amin(0) + 1).tolist() == [70, 70]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-import numpy as np
+if TYPE_CHECKING:  # --help stays free of it
+    import numpy as np
 
 
 class Position(NamedTuple):

@@ -7,12 +7,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from tqdm import tqdm
 
 from training.loggers.base import Logger, Position, RunInfo, Times
+
+if TYPE_CHECKING:  # --help stays free of it
+    import numpy as np
 
 _DROPPABLE = {"losses": 32, "visuals": 2}
 

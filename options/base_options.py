@@ -26,7 +26,7 @@ class RunOptions:
 
     name: str = option("experiment_name", "name of the run: its folder below --checkpoints_dir", "session")
     checkpoints_dir: str = option("./checkpoints", "folder of all runs", "session")
-    model: str = option("cycle_gan", "the method", "identity", registry=MODELS)
+    model: str = option("cycle_gan", "the method: what is trained, and with which losses", "identity", registry=MODELS)
     dataset_mode: str = option("unaligned", "how folders become samples", "training", registry=DATASETS)
     gpu_ids: str = option("0", "GPU to use; -1 for the CPU; without a GPU the CPU is used", "session")
     seed: int = option(0, "seed of weights, samples, dropout and noise; the same seed gives the same run", minimum=0)
@@ -35,11 +35,13 @@ class RunOptions:
         "arithmetic of the networks; bf16 keeps fp32 weights and is faster where the machine has bf16 units",
         choices=("fp32", "bf16"),
     )
-    epoch: str = option("latest", "which saved weights to load: latest or an epoch number", "session")
-    load_iter: int = option(0, "load the weights saved at this iteration instead of --epoch", "session", minimum=0)
-    suffix: str = option("", "added to the name; {model}, {netG} and other flags are filled in", "session")
+    epoch: str = option("latest", "which saved weights test.py loads: latest, or an epoch's number", "session")
+    load_iter: int = option(
+        0, "test.py loads the weights that --save_by_iter kept at this image; 0: as --epoch says", "session", minimum=0
+    )
+    suffix: str = option("", "added to --name with a _; {model}, {netG} and other flags are filled in", "session")
     config: str | None = option(None, "YAML file of flags, one 'flag: value' per line", "session")
-    plugin: tuple[str, ...] = option((), "Python files of your own with registered components", "session")
+    plugin: tuple[str, ...] = option((), "Python files of your own, by commas; test.py needs them too", "session")
     verbose: bool = option(False, "print every network's layers", "session")
     dry_run: bool = option(False, "print the resolved options and parameter counts, then stop", "session")
 

@@ -139,15 +139,15 @@ def test_generator_halves_its_error_on_one_batch_in_40_steps(name: str) -> None:
 
 @each_discriminator
 def test_discriminator_learns_to_tell_two_images_apart(name: str) -> None:
-    network = build("D", name, 8, norm="none")  # a norm would hide the difference of contrast
+    network = build("D", name, 8, gain=0.1, norm="none")  # a norm would hide the difference of contrast
     real, fake = 0.2 * images(network, seed=0), images(network, seed=1).sign()
-    optimizer = torch.optim.Adam(network.parameters(), 5e-3)
-    for _ in range(30):
+    optimizer = torch.optim.Adam(network.parameters(), 1e-2)
+    for _ in range(60):
         loss = (tensor(network(real)) - 1).square().mean() + tensor(network(fake)).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert loss.item() < 0.3
+    assert loss.item() < 0.1  # undecided is 0.5
 
 
 def test_unet_drops_out_in_the_blocks_around_the_innermost_and_resnet_in_every_block() -> None:

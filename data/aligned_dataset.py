@@ -43,6 +43,7 @@ class AlignedDataset:
         self._images = PairedImages(
             pairs, common, train=train, training_pairs=lambda: list_training_pairs(common, pairs), ranges=ranges
         )
+        self.pairs = self._images.pairs
         self.names = self._images.names
         self.ranges = {name: side.range for name, side in self._images.sides.items()}
         self.formats = {name: side.format for name, side in self._images.sides.items()}

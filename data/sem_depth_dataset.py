@@ -49,6 +49,7 @@ class SemDepthDataset:
     ) -> None:
         build = _simulated if options.sem_domain == "simulated" else _real
         self._images = build(common, train, ranges)
+        self.pairs = self._images.pairs
         self.names = self._images.names
         self.ranges = {name: side.range for name, side in self._images.sides.items()}
         self.formats = {name: side.format for name, side in self._images.sides.items()}

@@ -11,6 +11,7 @@ from data import DATASETS
 from data.common import CommonDataOptions
 from data.domains import Domain, load_side
 from data.listing import data_root, images_in, output_names
+from data.pairs import Pair
 from data.sample import make_sides
 from data.value_range import ValueRange
 
@@ -36,6 +37,7 @@ class SingleDataset:
         self._domain = _list(common)
         examples = self._domain.examples(lambda: self._domain.files)
         self._side = make_sides(common, examples, None, ranges)["A"]
+        self.pairs: list[Pair] = []
         self.names = self._domain.names
         self.ranges = {"A": self._side.range} | (ranges or {})
         self.formats = {"A": self._side.format}

@@ -40,6 +40,7 @@ class UnalignedDataset:
             return Domain(*domain_files(common, name, phase, default=f"{phase}{letter}"))
 
         self._images = UnpairedImages(find, common, train=train, ranges=ranges)
+        self.pairs = self._images.pairs
         self.names = self._images.names
         self.ranges = {name: side.range for name, side in self._images.sides.items()}
         self.formats = {name: side.format for name, side in self._images.sides.items()}

@@ -10,6 +10,7 @@ import torch
 
 from data.common import CommonDataOptions
 from data.domains import Domain, load_side
+from data.pairs import Pair
 from data.sample import make_sides
 from data.value_range import ValueRange
 from util.errors import UserError
@@ -29,6 +30,7 @@ class UnpairedImages:
         self, find: ListDomain, common: CommonDataOptions, *, train: bool, ranges: dict[str, ValueRange] | None
     ) -> None:
         self.common, self.train = common, train
+        self.pairs: list[Pair] = []  # nothing to measure against
         order = "AB" if common.direction == "AtoB" else "BA"
         self.source, self.target = (find(letter, common.phase) for letter in order)
         examples = [

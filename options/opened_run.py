@@ -17,7 +17,7 @@ from models.networks.foreign import clean_state_dict, infer_generator, load_weig
 from models.test_model import OneSided, OneSidedOptions
 from options.build import build_model
 from options.resolve import Options
-from options.test_options import TestOptions
+from options.test_options import TestOptions, weights_label
 from util.device import choose_device
 from util.errors import UserError
 
@@ -27,7 +27,7 @@ DATA_FILE = "data.json"
 def load_model(options: Options, folder: pathlib.Path) -> TranslationModel:
     """Return the model that test options describe, with the run's weights, on the CPU."""
     model = build_model(options, train=False)
-    load_networks(model.networks(), folder, options.values["epoch"])
+    load_networks(model.networks(), folder, weights_label(options.values["epoch"], options.values["load_iter"]))
     return model
 
 

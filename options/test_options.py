@@ -71,20 +71,22 @@ class TestOptions(BaseOptions):
         check_identity(saved, options, folder, allowed=_ANY_SIDE if values["model"] == "test" else ("model",))
         if options.sources["load_size"] != COMMAND_LINE:
             options = options.replace("--crop_size", load_size=values["crop_size"])
-        if values["load_iter"]:
-            options = options.replace("--load_iter", epoch=f"iter_{values['load_iter']}")
         if values["model"] == "test":
             options = _choose_side(options, saved)
         return options.replace("--eval", test_norm="running") if values["eval"] else options
 
 
+def weights_label(epoch: str, load_iter: int) -> str:
+    """Return the first part of the weight files' names."""
+    return f"iter_{load_iter}" if load_iter else epoch
+
+
 def _from_weights(early: RunOptions) -> Source:
     """Read the architecture off the weights of a folder without options; the default model is then ``test``."""
-    from inference.identity import find_generators, identity_of_folder
+    from inference.identity import identity_of_folder
 
     folder = run_folder(early.checkpoints_dir, early.name)
-    epoch = f"iter_{early.load_iter}" if early.load_iter else early.epoch
-    values = identity_of_folder(folder, epoch)
+    values = identity_of_folder(folder, weights_label(early.epoch, early.load_iter))
     return Source(f"weights in {folder}", values | {"model": "test"}, strict=False)
 
 
@@ -95,7 +97,8 @@ def _choose_side(options: Options, saved: dict[str, Any]) -> Options:
     values = options.values
     if values["model_suffix"]:
         return options
-    found = find_generators(run_folder(values["checkpoints_dir"], values["name"]), values["epoch"])
+    label = weights_label(values["epoch"], values["load_iter"])
+    found = find_generators(run_folder(values["checkpoints_dir"], values["name"]), label)
     if "G" in found or not found:
         return options
     suffix = "_A" if values["direction"] == "AtoB" else "_B"

@@ -131,13 +131,25 @@ def _import(entry: Entry) -> None:
 
 @functools.cache
 def _source(path: pathlib.Path) -> ast.Module | None:
+    """Return the syntax tree of a file, or None, said in one line, where there is none to be had."""
     try:
         return ast.parse(path.read_text(encoding="utf-8"))
-    except SyntaxError:
+    except (SyntaxError, ValueError) as error:  # ValueError: no UTF-8 text
+        print(f"{path}: left out ({error})", file=sys.stderr)
         return None
 
 
+@functools.cache
 def _registrations(path: pathlib.Path, module: str, symbol: str) -> list[tuple[list[str], Entry]]:
+    """Return the names and facts that a file registers; none, said in one line, where they are not literals."""
+    try:
+        return _read_registrations(path, module, symbol)
+    except ValueError:
+        print(f"{path}: left out (names and preset of {symbol}.register must be literals)", file=sys.stderr)
+        return []
+
+
+def _read_registrations(path: pathlib.Path, module: str, symbol: str) -> list[tuple[list[str], Entry]]:
     found = []
     for node in getattr(_source(path), "body", []):
         if not isinstance(node, ast.ClassDef | ast.FunctionDef):

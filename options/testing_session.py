@@ -52,10 +52,6 @@ class TestingSession:
         predictor = Predictor(self.model, choose_device(values["gpu_ids"]), values["precision"], self.results.test_norm)
         writer = _Writer(folder, self.model.visuals, dataset, saved, self.options)
         code = writer.translate_all(predictor)
-        if writer.table.rows:
-            for name, row in baseline_rows(self.options, dataset).items():
-                writer.table.add_baseline(name, row)
-            print(writer.table.format_table())
         writer.finish()
         print(f"results: {folder / 'index.html'}")
         return code
@@ -86,7 +82,7 @@ class _Writer:
         self.results = options.of(ResultOptions)
         self.ranges = dataset.ranges | {} if saved.ranges is None else dataset.ranges | saved.ranges
         self.formats = saved.formats | dataset.formats
-        self.table = MetricTable()
+        self.table, self.identity = MetricTable(), MetricTable()
         self.lpips = load_lpips(self.results.lpips_weights) if dataset.pairs else None
         title = f"{options.values['name']}: {options.values['phase']}, epoch {options.values['epoch']}"
         self.page = ResultsPage(folder, title, self.results.display_winsize, options.values, options.sources)
@@ -96,7 +92,7 @@ class _Writer:
         """Return the exit code."""
         count = min(len(self.dataset), self.results.num_test or sys.maxsize)
         try:
-            for index in tqdm(range(count), unit="image", dynamic_ncols=True):
+            for index in tqdm(range(count), unit="image", dynamic_ncols=True, disable=None):
                 self._survive(index, predictor)
         except KeyboardInterrupt:
             print(f"interrupted; {len(self.page)} of {count} images are kept", file=sys.stderr)
@@ -114,10 +110,9 @@ class _Writer:
         random = torch.Generator().manual_seed(sample_seed(self.options.values["seed"], 0, index))
         sample = self.dataset.load(index, random)
         batch = {key: value[None] for key, value in sample.items() if isinstance(value, torch.Tensor)}
-        images = {label: self._values(label, image[0]) for label, image in predictor(batch).items()}
-        row = self._measure(images)
-        if row:
-            self.table.add(sample["names"], row)
+        tensors = {label: image[0] for label, image in predictor(batch).items()}
+        images = {label: self._values(label, image) for label, image in tensors.items()}
+        row = self._measure(sample["names"], tensors, images)
         shown = {label: preview(image, self._range(label)) for label, image in images.items()}
         files = {label: self._write(sample["names"], label, image) for label, image in images.items()}
         self.page.add(sample["names"], files, shown, row)
@@ -127,10 +122,18 @@ class _Writer:
         dtype = self.formats[side].dtype if side in self.formats else self.formats["A"].dtype
         return to_file_values(image, self._range(label), dtype)
 
-    def _measure(self, images: dict[str, np.ndarray]) -> dict[str, float]:
+    def _measure(
+        self, name: str, tensors: dict[str, torch.Tensor], images: dict[str, np.ndarray]
+    ) -> dict[str, float]:
         if not self.dataset.pairs or "real_B" not in images:
             return {}
-        return evaluate_pair(images["fake_B"], images["real_B"], self._range("real_B"), self.lpips)
+        target, value_range = images["real_B"], self._range("real_B")
+        row = evaluate_pair(images["fake_B"], target, value_range, self.lpips)
+        self.table.add(name, row)
+        if images["real_A"].shape == target.shape:
+            unchanged = self._values("real_B", tensors["real_A"])
+            self.identity.add(name, evaluate_pair(unchanged, target, value_range, self.lpips))
+        return row
 
     def _write(self, name: str, label: str, image: np.ndarray) -> pathlib.Path:
         suffix = FileFormat(image.dtype.name, image.shape[2]).suffix
@@ -146,7 +149,15 @@ class _Writer:
         return self.ranges[side] if side in self.ranges else self.ranges["A"]
 
     def finish(self) -> None:
-        """Write the metric files and the finished page."""
+        """Print and write the metrics beside the baselines, and write the page."""
         if self.table.rows:
+            self._add_baselines()
             self.table.write(self.folder)
+            print(self.table.format_table())
         self.page.finish(self.table)
+
+    def _add_baselines(self) -> None:
+        if self.identity.rows:
+            self.table.add_baseline("input unchanged", self.identity.summary())
+        for name, row in baseline_rows(self.options, self.dataset).items():
+            self.table.add_baseline(name, row)

@@ -29,9 +29,9 @@ abbreviated. Optional numbers (default `none`) take `inf` or `none` for "no limi
 A value comes from the last of these that gives one: the default below, what the method presets, the saved run, the
 file of `--config`, the command line. `train_opt.txt` in the run's folder tells where each value came from.
 
-The column *Kept* says what a saved run does with a flag. **fixed**: it makes the network what it is. `test.py` and
-`--continue_train` restore it, and a different value is an error. **restored**: both restore it, and you may change it. Empty: it belongs
-to the one command and is not restored.
+The column *Kept* says what a saved run does with a flag. **fixed**: it makes the network what it is; `test.py` and
+`--continue_train` restore it, and a different value is an error. **restored**: both restore it, and you may change it.
+Empty: it belongs to the one command and is not restored.
 
 `test.py` has defaults of its own: phase `test`, batch size 1, images in order, no mirroring, and `--load_size` equal to
 `--crop_size`.

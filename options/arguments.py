@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pathlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from options.spellings import modernise
+from options.spellings import ALWAYS_ACCEPTED, modernise
 from util.errors import UserError, did_you_mean
 
 
@@ -31,8 +31,8 @@ def scan(argv: Sequence[str]) -> dict[str, str | None]:
     return _modern(raw)
 
 
-def _modern(raw: dict[str, str | None]) -> dict[str, str | None]:
-    modern: dict[str, str | None] = {}
+def _modern(raw: Mapping[str, Any]) -> dict[str, Any]:
+    modern: dict[str, Any] = {}
     for old, old_value in raw.items():
         name, value, note = modernise(old, old_value)
         modern[name] = value
@@ -54,13 +54,21 @@ def read_config(path: str) -> dict[str, Any]:
         raise UserError(f"--config {path}: not valid YAML ({reason})") from None
     if content is not None and not isinstance(content, dict):
         raise UserError(f"--config {path}: write one 'flag: value' per line, without dashes")
-    return {str(name): value for name, value in (content or {}).items()}
+    return _modern({str(name): value for name, value in (content or {}).items()})
 
 
-def check_known(raw: dict[str, Any], known: dict[str, Any], source: str, elsewhere: Callable[[], dict[str, str]]) -> None:
-    """UserError for the first name in ``raw`` that is no flag, with the nearest one or where it would belong."""
+def check_known(
+    raw: dict[str, Any], known: dict[str, Any], source: str, elsewhere: Callable[[], dict[str, str]]
+) -> None:
+    """UserError for the first name in ``raw`` that is no flag, with the nearest one or where it would belong.
+
+    Flags that established commands carry for any model are let through with a note.
+    """
     for name in raw:
         if name in known:
+            continue
+        if name in ALWAYS_ACCEPTED:
+            print(f"note: --{name} has no effect here: the chosen model has no such part", file=sys.stderr)
             continue
         owner = elsewhere().get(name)
         if owner:

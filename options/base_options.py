@@ -92,8 +92,8 @@ def _peek(given: dict[str, Any]) -> RunOptions:
     names = ("config", "plugin")
     first = _some(given, names)
     config = read_config(first["config"]) if first.get("config") else {}
-    later = _some(config, ("name", "checkpoints_dir", "epoch", "load_iter", "plugin", "model"))
-    return RunOptions(**(later | _some(given, ("name", "checkpoints_dir", "epoch", "load_iter", "model", *names))))
+    later = _some(config, ("name", "checkpoints_dir", "epoch", "load_iter", "plugin"))
+    return RunOptions(**(later | _some(given, ("name", "checkpoints_dir", "epoch", "load_iter", *names))))
 
 
 def _some(raw: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -109,6 +109,6 @@ def _with_suffix(options: Options) -> Options:
 
     try:
         filled = suffix.format(**options.values)
-    except (KeyError, IndexError, ValueError) as error:
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
         raise UserError(f"--suffix {suffix}: {error} is no flag; write for example {{model}}_{{netG}}") from None
     return options.replace("--suffix", name=f"{options.values['name']}_{filled}", suffix="")

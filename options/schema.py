@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from typing import Any
@@ -47,9 +48,12 @@ class Flag:
         if isinstance(value, list | dict | bool) or (self.kind is int and isinstance(value, float)):
             raise UserError(f"{source}: --{self.name} {value!r} is not {_ARTICLE[self.kind]}")
         try:
-            return self.kind(value)
+            converted = self.kind(value)
         except ValueError:
             raise UserError(f"{source}: --{self.name} {value} is not {_ARTICLE[self.kind]}") from None
+        if self.kind is float and not math.isfinite(converted):
+            raise UserError(f"{source}: --{self.name} {value} is not a finite number")
+        return converted
 
     def _boolean(self, value: Any, source: str) -> bool:
         text = str(value).lower()

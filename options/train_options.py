@@ -55,8 +55,8 @@ class TrainOptions(BaseOptions):
                     f"set --load_size {values['crop_size']} or more"
                 )
             options = options.replace("--crop_size", load_size=round(values["crop_size"] * 286 / 256))
+        folder = run_folder(values["checkpoints_dir"], values["name"])
         if values["continue_train"]:
-            folder = run_folder(values["checkpoints_dir"], values["name"])
             check_identity(load_options(folder) or {}, options, folder)
         return options
 

@@ -69,8 +69,8 @@ def _ssim(output: np.ndarray, target: np.ndarray, width: float) -> float:
         return math.nan
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    images = (torch.from_numpy(image).permute(2, 0, 1)[None] for image in (output, target))
-    return float(structural_similarity_index_measure(*images, data_range=width))
+    first, second = (torch.from_numpy(image).permute(2, 0, 1)[None] for image in (output, target))
+    return float(structural_similarity_index_measure(first, second, data_range=width))  # type: ignore[arg-type]
 
 
 def _rgb(image: np.ndarray, value_range: Range) -> Tensor:

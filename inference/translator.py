@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ class Translator:
             raise TypeError(f"an image of {array.dtype}: convert it to uint8, uint16 or float32")
         own = Domain(ValueRange(*DTYPE_RANGES[array.dtype.name]), array.dtype.name)
         source, target = self.domains.get("A", own), self.domains.get("B", own)
-        fitted = fit_channels(as_hwc(array), self.channels[0], "the image", "input_nc")
+        fitted = fit_channels(as_hwc(array), self.channels[0], pathlib.Path("image"), "input_nc")
         tensor = torch.from_numpy(source.range.normalize(fitted)).permute(2, 0, 1)[None].contiguous()
         (result,) = (image for label, image in self.predictor({"A": tensor}).items() if label == "fake")
         values = as_dtype(target.range.restore(result[0].permute(1, 2, 0).numpy()), target.dtype)

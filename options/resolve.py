@@ -83,7 +83,8 @@ PRESET = "preset"
 
 def _expand(roots: Sequence[Component], sources: Sequence[Source]) -> tuple[list[Component], list[Source]]:
     """Follow every selector flag to the component it names, breadth first."""
-    components, presets = list(roots), []
+    components: list[Component] = list(roots)
+    presets: list[Source] = []
     for component in components:  # grows while it is walked
         for flag in flags_of(component.options).values():
             registry = flag.info.registry

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import pathlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,11 +26,12 @@ from training.update import Updater
 class Loader(Protocol):
     """Batches of an epoch, the same for the same epoch number, from any batch on."""
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Yield the batches of ``epoch`` (from 1), leaving out the first ``start`` samples."""
+    @property
+    def dataset(self) -> Sized:
+        """The training images."""
 
-    def samples(self) -> int:
-        """Return the samples of one epoch."""
+    def epoch(self, epoch: int, offset: int = 0) -> Iterator[Batch]:
+        """Yield the batches of ``epoch`` (from 1), leaving out the first ``offset`` samples."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ class Trainer:
             waited = time.perf_counter()
             if stop.signal or self._done():
                 break
-        if self.position.iters >= self.loader.samples():
+        if self.position.iters >= len(self.loader.dataset):
             self._end_epoch()
 
     def _end_epoch(self) -> None:

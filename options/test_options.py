@@ -91,19 +91,25 @@ def _from_weights(early: RunOptions) -> Source:
 
 
 def _choose_side(options: Options, saved: dict[str, Any]) -> Options:
-    """Let ``--model test`` take the only generator of a run, or the one that ``--direction`` names."""
+    """Let ``--model test`` take the only generator of a run, or the one that ``--direction`` names.
+
+    ``G_A`` translates in the direction of the training, ``G_B`` back, from the target's channels to the source's.
+    """
+    values = options.values
+    suffix = values["model_suffix"] or _side(values, saved)
+    nc = {"input_nc": values["output_nc"], "output_nc": values["input_nc"]} if suffix == "_B" and saved else {}
+    return options.replace("--direction", model_suffix=suffix, **nc)
+
+
+def _side(values: dict[str, Any], saved: dict[str, Any]) -> str:
     from inference.identity import find_generators
 
-    values = options.values
-    if values["model_suffix"]:
-        return options
     label = weights_label(values["epoch"], values["load_iter"])
     found = find_generators(run_folder(values["checkpoints_dir"], values["name"]), label)
     if "G" in found or not found:
-        return options
-    suffix = "_A" if values["direction"] == "AtoB" else "_B"
-    nc = {"input_nc": values["output_nc"], "output_nc": values["input_nc"]} if suffix == "_B" and saved else {}
-    return options.replace("--direction", model_suffix=suffix, **nc)
+        return ""
+    trained = saved["direction"]["value"] if "direction" in saved else "AtoB"
+    return "_A" if values["direction"] == trained else "_B"
 
 
 def _other_runs(folder: Any) -> str:

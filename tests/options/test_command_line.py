@@ -170,7 +170,7 @@ WRONG = {
     "--model colorisation": "unknown model",
     "--direction BtoC": "choose from AtoB, BtoA",
     "--lambda_L1 5": "belongs to --model pix2pix",
-    "--n_blocks 4": "belongs to --netG srresnet",
+    "--n_blocks 4": "belongs to --netG",
     "--lambda_gp 4": "belongs to --gan_mode wgangp",
     "--load_size 100 --crop_size 200": "--load_size 100 is smaller than --crop_size 200",
     "--n_epochs 0 --n_epochs_decay 0": "nothing to train",

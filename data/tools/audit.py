@@ -1,1 +1,166 @@
-def add_arguments(p): pass
+"""``prepare.py audit``: a table of what a data set holds, and every reason not to train on it yet."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import hashlib
+import pathlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from data.listing import images_in
+from data.readers import read_image
+from data.tools.folders import existing_folder
+from util.errors import UserError
+
+_PHASE = re.compile(r"^(train|val|test)(?=$|[A-Z])")
+_ITERATION = re.compile(r"_itr\d+$")
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What one file holds; ``digest`` identifies its pixels."""
+
+    path: pathlib.Path
+    shape: tuple[int, ...]
+    dtype: str
+    low: float
+    high: float
+    digest: bytes
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument("--dataroot", required=True, help="folder of the data set")
+    parser.add_argument("--dir_A", help="folder of A in each phase; with --dir_B its partners are checked too")
+    parser.add_argument("--dir_B", help="folder of B in each phase")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table and the problems; return 1 when there are any."""
+    root = existing_folder("--dataroot", args.dataroot)
+    if (args.dir_A is None) != (args.dir_B is None):
+        raise UserError("--dir_A and --dir_B name the two folders together; give both")
+    folders, problems = inspect(root)
+    problems += _mixed(folders, root) + _leaks(folders, root)
+    if args.dir_A:
+        problems += [line for line in _unpaired(folders, root, args.dir_A, args.dir_B) if line]
+    _print_table(folders, root)
+    for problem in problems[:_SHOWN]:
+        print(f"problem: {problem}")
+    if len(problems) > _SHOWN:
+        print(f"... and {len(problems) - _SHOWN} more")
+    print(f"{len(problems)} problem(s)" if problems else "no problems found")
+    return 1 if problems else 0
+
+
+def inspect(root: pathlib.Path) -> tuple[dict[pathlib.Path, list[FileFacts]], list[str]]:
+    """Read every image below ``root``; return the facts by folder, and what is wrong with single files."""
+    folders: dict[pathlib.Path, list[FileFacts]] = collections.defaultdict(list)
+    problems = []
+    for path in images_in(root, "images to audit"):
+        try:
+            facts = _facts(path)
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        folders[path.parent].append(facts)
+        if not facts.low < facts.high:
+            problems.append(f"{path}: constant ({facts.low:g} everywhere)")
+    return dict(folders), problems
+
+
+def _facts(path: pathlib.Path) -> FileFacts:
+    image = read_image(path)
+    finite = image[np.isfinite(image)] if image.dtype.kind == "f" else image
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (float("nan"), float("nan"))
+    header = f"{image.shape}{image.dtype}".encode()
+    return FileFacts(path, image.shape, image.dtype.name, low, high, hashlib.blake2b(header + image.tobytes()).digest())
+
+
+def _mixed(folders: dict[pathlib.Path, list[FileFacts]], root: pathlib.Path) -> list[str]:
+    """One number type and channel count per folder; sizes may differ."""
+    found = []
+    for folder, files in folders.items():
+        kinds = collections.Counter((f.dtype, f.shape[2]) for f in files)
+        if len(kinds) > 1:
+            listing = ", ".join(f"{n} x {dtype} {channels} channel(s)" for (dtype, channels), n in kinds.most_common())
+            found.append(f"{folder.relative_to(root)}: mixed files: {listing}")
+    return found
+
+
+def _phase_and_domain(folder: pathlib.Path, root: pathlib.Path) -> tuple[str, str]:
+    """Split ``train/sem``, ``sem/train`` or ``trainA`` into its phase and what remains; the phase may be ''."""
+    parts, phase = [], ""
+    for part in folder.relative_to(root).parts:
+        found = None if phase else _PHASE.match(part)
+        phase = found[0] if found else phase
+        parts.append(part[found.end() :] if found else part)
+    return phase, "/".join(part for part in parts if part)
+
+
+def _leaks(folders: dict[pathlib.Path, list[FileFacts]], root: pathlib.Path) -> list[str]:
+    """Return images of one domain that lie, pixel for pixel, in two phases."""
+    seen: dict[tuple[str, bytes], tuple[str, pathlib.Path]] = {}
+    found = []
+    for folder, files in folders.items():
+        phase, domain = _phase_and_domain(folder, root)
+        for facts in files:
+            other_phase, other = seen.setdefault((domain, facts.digest), (phase, facts.path))
+            if other_phase != phase:
+                found.append(f"{facts.path}: the same image as {other} in {other_phase or 'no phase'}")
+    return found
+
+
+def _unpaired(folders: dict[pathlib.Path, list[FileFacts]], root: pathlib.Path, dir_a: str, dir_b: str) -> list[str]:
+    """Return files without a partner and pairs of unequal size, phase by phase; scans NAME_itrK belong to NAME."""
+    sides: dict[str, dict[tuple[str, str], FileFacts]] = {dir_a: {}, dir_b: {}}
+    for folder, files in folders.items():
+        phase, domain = _phase_and_domain(folder, root)
+        side = next((name for name in sides if domain == name or domain.startswith(f"{name}/")), None)
+        for facts in files if side else []:
+            assert side is not None
+            sides[side][phase, f"{domain[len(side) :]}/{facts.path.stem}"] = facts
+    for name, files_of in sides.items():
+        if not files_of:
+            raise UserError(f"--dir_A {dir_a} --dir_B {dir_b}: no images in a folder {name} below {root}")
+    partners = {key: key if key in sides[dir_b] else (key[0], _ITERATION.sub("", key[1])) for key in sides[dir_a]}
+    lone_b = sides[dir_b].keys() - partners.values()
+    return [
+        *(_mismatch(facts, sides[dir_b].get(partners[key]), dir_b) for key, facts in sides[dir_a].items()),
+        *(_mismatch(facts, None, dir_a) for key, facts in sides[dir_b].items() if key in lone_b),
+    ]
+
+
+def _mismatch(facts: FileFacts, partner: FileFacts | None, there: str) -> str:
+    """Return what is wrong with a pair, or an empty string."""
+    if partner is None:
+        return f"{facts.path}: no partner in {there}"
+    (height, width), (other_height, other_width) = facts.shape[:2], partner.shape[:2]
+    if (height, width) == (other_height, other_width):
+        return ""
+    return f"{facts.path}: {width}x{height} pixels, its partner {partner.path} {other_width}x{other_height}"
+
+
+def _print_table(folders: dict[pathlib.Path, list[FileFacts]], root: pathlib.Path) -> None:
+    print(f"{'folder':24} {'images':>6} {'width x height':>20} {'channels':>8} {'type':>14} {'values':>18}")
+    for folder, files in folders.items():
+        print(
+            f"{folder.relative_to(root).as_posix():24} {len(files):6} {_sizes(files):>20} "
+            f"{_join(sorted({f.shape[2] for f in files})):>8} {_join(sorted({f.dtype for f in files})):>14} "
+            f"{min(f.low for f in files):>8g} ..{max(f.high for f in files):>8g}"
+        )
+
+
+def _sizes(files: Sequence[FileFacts]) -> str:
+    (height, width), count = collections.Counter(f.shape[:2] for f in files).most_common(1)[0]
+    return f"{width}x{height}" + (f" + {len(files) - count} others" if count < len(files) else "")
+
+
+def _join(values: Sequence[object]) -> str:
+    return ",".join(map(str, values))

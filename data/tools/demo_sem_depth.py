@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,10 +51,15 @@ class DemoSettings:
 
 def write_dataset(out: pathlib.Path, settings: DemoSettings) -> None:
     """Write every image below ``out``; each depends on the seed, its phase and its number alone."""
-    for phase, count in settings.counts().items():
-        for number in range(count):
-            _write_simulated(out / phase, number, settings, phase)
-            _write_real(out / phase, number, settings, phase)
+
+    def write(item: tuple[str, int]) -> None:
+        phase, number = item
+        _write_simulated(out / phase, number, settings, phase)
+        _write_real(out / phase, number, settings, phase)
+
+    items = [(phase, number) for phase, count in settings.counts().items() for number in range(count)]
+    with ThreadPoolExecutor(4) as pool:  # disks are slow to confirm small files
+        list(pool.map(write, items))
 
 
 def _write_simulated(folder: pathlib.Path, number: int, settings: DemoSettings, phase: str) -> None:
@@ -93,7 +99,7 @@ def _write_sem(path: pathlib.Path, scan: np.ndarray, bit_depth: int) -> None:
 def describe(settings: DemoSettings) -> str:
     """Return the text of README.txt: files, units, seed and the command that makes the same again."""
     counts, levels = settings.counts(), ", ".join(f"{level:.0f}" for level in LEVELS_NM)
-    return f"""Simulated SEM images and depth maps. Everything here is computed; nothing was measured. Public domain (CC0).
+    return f"""Simulated SEM images and depth maps. All computed, nothing measured. Public domain (CC0).
 
 made by: python prepare.py demo --kind sem_depth --count {settings.count} --size {settings.size} --iterations \
 {settings.iterations} --bit_depth {settings.bit_depth} --seed {settings.seed} --out THIS_FOLDER

@@ -50,9 +50,10 @@ def _holes(rng: np.random.Generator, size: int, statistics: ShapeStatistics, wal
     ratio, angle = rng.uniform(*statistics.ellipse), rng.uniform(0.0, np.pi)
     share = np.zeros((size, size))
     for x, y in _centres(rng, size, radius, statistics):
-        bottom = 1.0 + rng.normal(0.0, 0.03)
-        inside = _ellipse(rng, size, (x, y), radius * (1.0 + rng.normal(0.0, 0.04)), ratio, angle)
-        share = np.maximum(share, bottom * _sidewall(inside, wall))
+        bottom, own_radius = 1.0 + rng.normal(0.0, 0.03), radius * (1.0 + rng.normal(0.0, 0.04))
+        rows, columns = (slice(max(0, int(c - 1.5 * radius - wall)), int(c + 1.5 * radius + wall) + 2) for c in (y, x))
+        inside = _ellipse(rng, np.mgrid[0:size, 0:size][:, rows, columns], (x, y), own_radius, ratio, angle)
+        share[rows, columns] = np.maximum(share[rows, columns], bottom * _sidewall(inside, wall))
     return share
 
 
@@ -70,11 +71,13 @@ def _centres(rng: np.random.Generator, size: int, radius: float, statistics: Sha
 
 
 def _ellipse(
-    rng: np.random.Generator, size: int, centre: tuple[float, float], radius: float, ratio: float, angle: float
+    rng: np.random.Generator, grid: np.ndarray, centre: tuple[float, float], radius: float, ratio: float, angle: float
 ) -> np.ndarray:
-    """Return the distance (pixels, approximately) inside an ellipse with a slightly wavy outline; negative outside."""
-    rows, columns = np.mgrid[0:size, 0:size].astype(np.float64)
-    x, y = columns - centre[0], rows - centre[1]
+    """Return the distance (pixels, approximately) inside an ellipse with a slightly wavy outline; negative outside.
+
+    ``grid`` (2,h,w) holds the rows and columns of the pixels asked for.
+    """
+    x, y = grid[1] - centre[0], grid[0] - centre[1]
     u, v = x * np.cos(angle) + y * np.sin(angle), (y * np.cos(angle) - x * np.sin(angle)) / ratio
     phi = np.arctan2(v, u)
     waves = sum(rng.normal(0.0, 0.02) * np.cos(k * phi + rng.uniform(0.0, 2.0 * np.pi)) for k in (2, 3, 5))

@@ -1,1 +1,140 @@
-def add_arguments(p): pass
+"""``prepare.py split``: a seeded train/val/test split of one folder, or of two parallel folders of pairs.
+
+Files are copied (or hard-linked with --link); the originals stay as they are. Images that differ only in a trailing
+``_itrK``, or share what --group_by matches, always land in the same phase.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import pathlib
+import re
+import shutil
+from collections.abc import Sequence
+
+from data.listing import images_in, relative_stem
+from data.tools.folders import check_free, existing_folder, partial_folder
+from util.errors import UserError
+
+_ITERATION = re.compile(r"_itr\d+$")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument("--dataroot", required=True, help="folder with the images, or with the two folders of pairs")
+    parser.add_argument("--dir_A", help="folder of A below --dataroot, such as input")
+    parser.add_argument("--dir_B", help="folder of B below --dataroot, such as target")
+    parser.add_argument("--out", help="folder to make (default: DATAROOT_split)")
+    parser.add_argument("--val_fraction", type=float, default=0.1, help="share of val (%(default)s)")
+    parser.add_argument("--test_fraction", type=float, default=0.1, help="share of test (%(default)s)")
+    parser.add_argument("--group_by", help="regular expression: names whose beginnings match alike stay together")
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same split (%(default)s)")
+    parser.add_argument("--link", action="store_true", help="hard links in place of copies: no disk space")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Split, and print how to train on the result; UserError for missing partners, bad values or an existing folder."""
+    root = existing_folder("--dataroot", args.dataroot)
+    folders = _pair_folders(args.dir_A, args.dir_B)
+    out = pathlib.Path(args.out) if args.out else root.with_name(f"{root.resolve().name}_split")
+    if out.resolve().is_relative_to(root.resolve()):
+        raise UserError(f"--out {out}: lies inside --dataroot {root}; choose a folder outside it")
+    check_free(out)
+    files = {name: images_in(root / name, "images to split") for name in folders or ["."]}
+    groups = {name: [_group(relative_stem(p, root / name), args.group_by) for p in files[name]] for name in files}
+    if folders:
+        _check_partners(root, files, folders)
+    phases = assign([g for names in groups.values() for g in names], args.val_fraction, args.test_fraction, args.seed)
+    _write(root, out, files, groups, phases, args.link)
+    _report(out, files, groups, phases, folders)
+
+
+def _pair_folders(dir_a: str | None, dir_b: str | None) -> list[str]:
+    """Return the two folder names, or none; they are places in the new folder too, so they must lie below the root."""
+    names = [name for name in (dir_a, dir_b) if name]
+    if len(names) == 1 or len(set(names)) != len(names):
+        raise UserError("--dir_A and --dir_B name two different folders together; give both")
+    for name in names:
+        path = pathlib.Path(name)
+        if path.is_absolute() or ".." in path.parts:
+            raise UserError(f"{name}: name --dir_A and --dir_B relative to --dataroot, without '..'")
+    return names
+
+
+def assign(groups: Sequence[str], val_fraction: float, test_fraction: float, seed: int) -> dict[str, str]:
+    """Return the phase of every group; each phase with a share gets at least one group.
+
+    The order is by a hash of seed and name, so it depends neither on the order of files nor on the platform.
+    """
+    for name, share in (("val", val_fraction), ("test", test_fraction)):
+        if not 0.0 <= share < 1.0:
+            raise UserError(f"--{name}_fraction {share:g}: give a share from 0 to below 1")
+    ranked = sorted(set(groups), key=lambda group: hashlib.blake2b(f"{seed}:{group}".encode()).digest())
+    val, test = (max(1, round(len(ranked) * share)) if share else 0 for share in (val_fraction, test_fraction))
+    if val + test >= len(ranked):
+        raise UserError(f"{len(ranked)} group(s) of images: too few for {val} in val, {test} in test and any in train")
+    return {g: "val" if i < val else "test" if i < val + test else "train" for i, g in enumerate(ranked)}
+
+
+def _group(stem: str, pattern: str | None) -> str:
+    if pattern is None:
+        return _ITERATION.sub("", stem)
+    try:
+        found = re.match(pattern, stem)
+    except re.error as error:
+        raise UserError(f"--group_by {pattern}: not a regular expression ({error})") from None
+    if found is None:
+        raise UserError(f"--group_by {pattern}: does not match the name {stem}")
+    return found[0]
+
+
+def _check_partners(root: pathlib.Path, files: dict[str, list[pathlib.Path]], folders: Sequence[str]) -> None:
+    """Every file needs a partner of the same stem, ``_itrK`` aside, in the other folder."""
+    stems = {name: {_group(relative_stem(p, root / name), None): p for p in files[name]} for name in folders}
+    for these, those in (folders, folders[::-1]):
+        missing = sorted(stems[these].keys() - stems[those].keys())
+        if missing:
+            raise UserError(
+                f"{stems[these][missing[0]]}: no '{missing[0]}' in {root / those} "
+                f"({len(missing)} without a partner); add or remove them"
+            )
+
+
+def _write(
+    root: pathlib.Path,
+    out: pathlib.Path,
+    files: dict[str, list[pathlib.Path]],
+    groups: dict[str, list[str]],
+    phases: dict[str, str],
+    link: bool,
+) -> None:
+    partial = partial_folder(out)
+    place = os.link if link else shutil.copy2
+    try:
+        for name, paths in files.items():
+            for path, group in zip(paths, groups[name], strict=True):
+                target = partial / phases[group] / name / path.relative_to(root / name)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                place(path, target)
+        partial.rename(out)
+    except OSError as error:
+        hint = "; leave out --link" if link else ""
+        raise UserError(f"--out {out}: {error.strerror or error}{hint}") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _report(
+    out: pathlib.Path,
+    files: dict[str, list[pathlib.Path]],
+    groups: dict[str, list[str]],
+    phases: dict[str, str],
+    folders: Sequence[str],
+) -> None:
+    for phase in ("train", "val", "test"):
+        counts = [sum(phases[group] == phase for group in groups[name]) for name in files]
+        print(f"{phase:5} {' + '.join(map(str, counts))} images")
+    flags = f" --dir_A {folders[0]} --dir_B {folders[1]}" if folders else ""
+    print(f"train with: --dataroot {out}{flags}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from util.errors import UserError, did_you_mean
@@ -14,7 +13,7 @@ class Parser(argparse.ArgumentParser):
     """Flags and subcommands must be spelled out; errors are raised as UserError."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs, allow_abbrev=False)
+        super().__init__(*args, **(kwargs | {"allow_abbrev": False}))
 
     def error(self, message: str) -> NoReturn:
         """Raise argparse's message as a UserError, with a suggestion for a misspelt choice."""
@@ -23,7 +22,7 @@ class Parser(argparse.ArgumentParser):
         hint = did_you_mean(wrong[1], choices) if wrong else f" (see {self.prog} --help)"
         raise UserError(f"{self.prog}: {message}{hint}")
 
-    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Parse; unlike argparse, every parser reports its own unknown flags, which a subcommand would pass up."""
         parsed, unknown = super().parse_known_args(args, namespace)
         if unknown:

@@ -22,7 +22,7 @@ class Parser(argparse.ArgumentParser):
         hint = did_you_mean(wrong[1], choices) if wrong else f" (see {self.prog} --help)"
         raise UserError(f"{self.prog}: {message}{hint}")
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse; unlike argparse, every parser reports its own unknown flags, which a subcommand would pass up."""
         parsed, unknown = super().parse_known_args(args, namespace)
         if unknown:

@@ -1,4 +1,9 @@
-"""How near an output is to its target: PSNR, SSIM, RMSE and MAE per image, LPIPS where a backbone is at hand."""
+"""Images -> numbers: PSNR, SSIM, LPIPS, RMSE and MAE of pairs, tables of them, ``metrics.json`` and ``metrics.csv``.
+
+``metrics.json`` is valid JSON whatever happens: a PSNR that is infinite, since the two images are identical, is
+``null`` beside ``"identical": true``, and a metric that cannot be computed is ``null``. Means leave both out; the
+number of identical images stands beside them. ``metrics.csv`` writes ``inf`` and an empty field for the two.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +12,26 @@ import io
 import json
 import math
 import pathlib
-from collections.abc import Callable, Mapping
-from typing import Protocol
+import sys
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
+from evaluation import perceptual
+from evaluation.perceptual import Lpips
+from evaluation.table import format_rows, sorted_metrics
+from util.errors import UserError
 from util.files import write_text
 
-Row = dict[str, float]
-Distance = Callable[[Tensor, Tensor], float]
-HIGHER_IS_BETTER = {"psnr": True, "ssim": True, "lpips": False, "rmse": False, "mae": False}
+_SMALLEST_SSIM = 11
+_said: set[str] = set()
 
 
 class Range(Protocol):
-    """The values that a data set's black and white stand for."""
+    """Anything with the file values that stand for black and white, such as data.value_range.ValueRange."""
 
     @property
     def low(self) -> float: ...
@@ -31,121 +40,178 @@ class Range(Protocol):
     def high(self) -> float: ...
 
 
-def evaluate_pair(fake: np.ndarray, real: np.ndarray, value_range: Range, lpips: Distance | None = None) -> Row:
-    """Compare an output with its target.
-
-    Args:
-        fake: (H,W,C) in file units.
-        real: the same size; pixels that are not finite do not count in psnr, rmse and mae.
-        value_range: its width is the peak of PSNR and the data range of SSIM.
-        lpips: perceptual distance of (1,3,H,W) images in [-1,1], see :func:`evaluation.lpips_distance.load_lpips`.
-
-    Returns:
-        psnr in dB (infinite for equal images), ssim (Wang et al. 2004, Gaussian window 11, sigma 1.5; NaN below
-        11 pixels), rmse and mae in file units, and lpips where given.
+def load_lpips(weights: str | None = None) -> Lpips | None:
+    """Return LPIPS from a local file or torchvision's cache, or None, saying the reason once.
 
     Raises:
-        ValueError: the sizes differ.
+        UserError: ``weights`` is missing or holds no trunk for LPIPS.
     """
+    distance, message = perceptual.load(weights)
+    if message not in _said:
+        print(f"LPIPS: {message}" if distance else message, file=sys.stderr)
+        _said.add(message)
+    return distance
+
+
+def evaluate_pair(
+    fake: np.ndarray,
+    real: np.ndarray,
+    value_range: Range | tuple[float, float] | None = None,
+    lpips: Lpips | None = None,
+) -> dict[str, float]:
+    """Compare a result with the truth: ``psnr`` (dB), ``ssim``, ``rmse`` and ``mae`` (file units), ``lpips``.
+
+    Pixels that are not finite in either image are left out (LPIPS sees the truth there). 8-bit files count as 0..255.
+
+    Args:
+        fake: (H,W) or (H,W,C) in file units.
+        real: the same shape.
+        value_range: file values of black and white; left out, the dtype's, or the truth's extremes for floats.
+        lpips: from :func:`load_lpips`.
+
+    Raises:
+        UserError: the shapes differ.
+    """
+    fake, real = _hwc(fake), _hwc(real)
     if fake.shape != real.shape:
-        raise ValueError(f"output {fake.shape} and target {real.shape} differ in size")
-    output, target = fake.astype(np.float64), real.astype(np.float64)
-    difference = (output - target)[np.isfinite(target)]
-    rmse = math.sqrt(float(np.mean(difference**2))) if difference.size else math.nan
-    width = value_range.high - value_range.low
-    row = {
-        "psnr": 20 * math.log10(width / rmse) if rmse else math.inf,
-        "ssim": _ssim(output, target, width),
-        "rmse": rmse,
-        "mae": float(np.mean(np.abs(difference))) if difference.size else math.nan,
-    }
+        raise UserError(
+            f"the result is {_size(fake)} and the truth {_size(real)}: they must be the same to be compared"
+        )
+    low, high = _limits(real, value_range)
+    valid = np.isfinite(fake).all(2) & np.isfinite(real).all(2)
+    if not valid.any():
+        return dict.fromkeys(("psnr", "ssim", "rmse", "mae"), math.nan)
+    difference = fake[valid].astype(np.float64) - real[valid].astype(np.float64)
+    row = {"psnr": _psnr(difference, high - low), "ssim": _ssim(fake, real, valid, high - low)}
+    row |= {"rmse": float(np.sqrt(np.mean(difference**2))), "mae": float(np.mean(np.abs(difference)))}
     if lpips is not None:
-        row["lpips"] = lpips(_rgb(output, value_range), _rgb(target, value_range))
+        shown = [_unit(image, valid, low, high) for image in (fake, real)]
+        row["lpips"] = lpips(shown[0], shown[1])
     return row
 
 
-def _ssim(output: np.ndarray, target: np.ndarray, width: float) -> float:
-    if min(output.shape[:2]) < 11 or not np.isfinite(target).all():
+def _psnr(difference: np.ndarray, data_range: float) -> float:
+    error = torch.from_numpy(difference)
+    return float(peak_signal_noise_ratio(error, torch.zeros_like(error), data_range=data_range))
+
+
+def _ssim(fake: np.ndarray, real: np.ndarray, valid: np.ndarray, data_range: float) -> float:
+    """Return the mean SSIM over the valid pixels, NaN for images smaller than its window."""
+    if min(valid.shape) < _SMALLEST_SSIM:
         return math.nan
-    from torchmetrics.functional.image import structural_similarity_index_measure
+    images = [_nchw(np.where(valid[..., None], image, 0).astype(np.float64)) for image in (fake, real)]
+    result = structural_similarity_index_measure(*images, data_range=data_range, return_full_image=True)
+    return float(result[1][0].numpy()[:, valid].mean())
 
-    first, second = (torch.from_numpy(image).permute(2, 0, 1)[None] for image in (output, target))
-    return float(structural_similarity_index_measure(first, second, data_range=width))  # type: ignore[arg-type]
+
+def _unit(image: np.ndarray, valid: np.ndarray, low: float, high: float) -> np.ndarray:
+    filled = np.where(valid[..., None], image, low).astype(np.float64)
+    return np.clip((filled - low) / (high - low), 0.0, 1.0)
 
 
-def _rgb(image: np.ndarray, value_range: Range) -> Tensor:
-    scaled = (image - value_range.low) * (2 / (value_range.high - value_range.low)) - 1
-    channels = torch.from_numpy(np.nan_to_num(scaled)).float().clamp(-1, 1).permute(2, 0, 1)[None]
-    return channels[:, :1].expand(-1, 3, -1, -1) if channels.shape[1] < 3 else channels[:, :3]
+def _hwc(image: np.ndarray) -> np.ndarray:
+    return image[..., None] if image.ndim == 2 else image
+
+
+def _nchw(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
+
+
+def _size(image: np.ndarray) -> str:
+    return f"{image.shape[1]}x{image.shape[0]} with {image.shape[2]} channels"
+
+
+def _limits(real: np.ndarray, value_range: Range | tuple[float, float] | None) -> tuple[float, float]:
+    if real.dtype == np.uint8:
+        return 0.0, 255.0
+    if isinstance(value_range, tuple):
+        return value_range
+    if value_range is not None:
+        return value_range.low, value_range.high
+    if real.dtype.kind == "u":
+        return 0.0, float(np.iinfo(real.dtype).max)
+    finite = real[np.isfinite(real)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    return (low, high) if high > low else (low, low + 1.0)
 
 
 class MetricTable:
-    """Rows of metrics by image name, and what naive predictions score on the same images."""
+    """Rows of metrics, one per image, and the baselines that their means are printed beside."""
 
     def __init__(self) -> None:
-        self.rows: dict[str, Row] = {}
-        self.baselines: dict[str, Row] = {}
+        self.rows: dict[str, dict[str, float]] = {}
+        self.baselines: dict[str, dict[str, float]] = {}
 
-    def add(self, name: str, row: Row) -> None:
-        """Take one image's metrics."""
-        self.rows[name] = row
+    def add(self, name: str, row: Mapping[str, float]) -> None:
+        """Add an image's metrics."""
+        self.rows[name] = dict(row)
 
-    def add_baseline(self, name: str, row: Row) -> None:
-        """Take the mean metrics of a naive prediction."""
-        self.baselines[name] = row
+    def add_baseline(self, name: str, row: Mapping[str, float]) -> None:
+        """Add the mean metrics of something simpler, such as the mean map."""
+        self.baselines[name] = dict(row)
 
-    def summary(self) -> Row:
-        """Return the mean of each metric over all images.
+    @property
+    def metrics(self) -> list[str]:
+        """Return the metrics that any image or baseline has, in the established order."""
+        return sorted_metrics([*self.rows.values(), *self.baselines.values()])
 
-        ``rmse`` is over all images' pixels alike, the root of the mean square; infinite and undefined values are
-        left out of the other means, unless nothing else is there.
-        """
-        names = dict.fromkeys(name for row in self.rows.values() for name in row)
-        return {name: _mean([row[name] for row in self.rows.values() if name in row], name) for name in names}
+    def summary(self) -> dict[str, float]:
+        """Return the means over all images whose value is finite; infinite where every image is identical."""
+        means = {}
+        for metric in sorted_metrics(self.rows.values()):
+            values = [row[metric] for row in self.rows.values() if not math.isnan(row.get(metric, math.nan))]
+            finite = [value for value in values if math.isfinite(value)]
+            means[metric] = math.fsum(finite) / len(finite) if finite else (math.inf if values else math.nan)
+        return means
 
-    def write(self, folder: pathlib.Path) -> None:
-        """Write ``metrics.json`` (strictly valid: infinite is "inf", undefined is null) and ``metrics.csv``."""
-        content = {
-            "images": len(self.rows),
+    def identical(self) -> int:
+        """Return how many results equal the truth exactly."""
+        return sum(_is_identical(row) for row in self.rows.values())
+
+    def format_table(self) -> str:
+        """Return the means beside the baselines, for printing."""
+        return format_rows({f"model ({len(self.rows)} images)": self.summary()} | self.baselines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``metrics.json`` holds."""
+        return {
+            "count": len(self.rows),
+            "identical": self.identical(),
             "mean": _plain(self.summary()),
             "baselines": {name: _plain(row) for name, row in self.baselines.items()},
-            "per_image": {name: _plain(row) for name, row in self.rows.items()},
+            "images": {
+                name: _plain(row) | ({"identical": True} if _is_identical(row) else {})
+                for name, row in self.rows.items()
+            },
         }
-        write_text(folder / "metrics.json", json.dumps(content, indent=1, allow_nan=False))
+
+    def write(self, folder: pathlib.Path) -> None:
+        """Write ``metrics.json`` and ``metrics.csv``."""
+        write_text(folder / "metrics.json", json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n")
         write_text(folder / "metrics.csv", self._csv())
 
     def _csv(self) -> str:
-        names = list(self.summary())
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["image", *names])
-        for image, row in self.rows.items():
-            writer.writerow([image, *(repr(row[name]) if name in row else "" for name in names)])
+        metrics = sorted_metrics(self.rows.values())
+        writer.writerow(["image", *metrics])
+        for name, row in self.rows.items():
+            writer.writerow([_cell(name), *(_number(row.get(metric, math.nan)) for metric in metrics)])
         return text.getvalue()
 
-    def format_table(self) -> str:
-        """Return the means as lines of text, the baselines below them."""
-        summary = self.summary()
-        width = max(len(name) for name in ("this model", *self.baselines)) + 2
-        lines = [" " * width + "".join(f"{name:>12}" for name in summary)]
-        for label, row in {"this model": summary, **self.baselines}.items():
-            cells = (f"{row[name]:12.4g}" if name in row else " " * 11 + "-" for name in summary)
-            lines.append(f"{label:<{width}}" + "".join(cells))
-        return "\n".join([f"means over {len(self.rows)} images (rmse and mae in file units):", *lines])
+
+def _is_identical(row: Mapping[str, float]) -> bool:
+    return math.isinf(row.get("psnr", 0.0))
 
 
-def _mean(values: list[float], name: str) -> float:
-    finite = [value for value in values if math.isfinite(value)]
-    if not finite:
-        return values[0] if values else math.nan
-    return math.sqrt(sum(v * v for v in finite) / len(finite)) if name == "rmse" else sum(finite) / len(finite)
+def _plain(row: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: float(value) if math.isfinite(value) else None for name, value in row.items()}
 
 
-def _plain(row: Mapping[str, float]) -> dict[str, float | str | None]:
-    return {name: _json_number(value) for name, value in row.items()}
+def _cell(name: str) -> str:
+    """Return a name that no spreadsheet takes for a formula."""
+    return f"'{name}" if name[:1] in ("=", "+", "-", "@") else name
 
 
-def _json_number(value: float) -> float | str | None:
-    if math.isnan(value):
-        return None
-    return value if math.isfinite(value) else ("inf" if value > 0 else "-inf")
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.6g}"

@@ -1,157 +1,208 @@
-"""The results page: inputs, outputs and targets side by side, with the metrics of each image."""
+"""The results page: one row per image, pictures side by side, with its metrics. Free of torch."""
 
 from __future__ import annotations
 
-import contextlib
-import math
-import os
 import pathlib
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import quote
 
 import numpy as np
-from dominate import document
 from dominate import tags as html
+from dominate.util import raw
 from PIL import Image
 
-from evaluation.metrics import MetricTable, Row
 from evaluation.style import new_page, options_fold, printable
+from evaluation.table import format_number, sorted_metrics, title
 from util.files import atomic_file, write_text
 
 ROWS_PER_PAGE = 200
-_DECIMALS = {"psnr": ".2f", "ssim": ".4f", "lpips": ".4f"}
+_WRITE_SECONDS = 3.0
+_PREVIEW_PIXELS = 1024
+_SHOWN_BY_BROWSERS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One row: where the full images and their previews are, by label, relative to the page."""
+class Summary(Protocol):
+    """What the page shows of evaluation.metrics.MetricTable."""
 
-    name: str
-    files: dict[str, str]
-    previews: dict[str, str]
-    metrics: Row
+    baselines: dict[str, dict[str, float]]
+
+    def summary(self) -> dict[str, float]:
+        """Return the mean metrics."""
 
 
 class ResultsPage:
-    """``index.html`` of a results folder, and ``page_2.html`` and on where there are many images.
+    """Write ``<folder>/index.html``, and ``page_2.html`` and so on beyond 200 rows.
+
+    Every few seconds and at :meth:`finish` the pages replace the older ones whole, so an interruption keeps what is
+    done. Pictures load as they come into view.
 
     Args:
-        folder: of the results; full images lie in its ``images/``.
-        title: heading.
-        width: of the pictures on the page, in pixels.
-        options, sources: the flags to list below, and where each came from.
+        folder: of the results; image files lie below it.
+        heading: title of the page.
+        display_winsize: width in pixels at which pictures are shown.
+        options: flags to list in a fold.
+        sources: where their values came from.
     """
 
     def __init__(
         self,
         folder: pathlib.Path,
-        title: str,
-        width: int,
-        options: Mapping[str, object],
-        sources: Mapping[str, str],
+        heading: str,
+        display_winsize: int = 256,
+        options: Mapping[str, object] | None = None,
+        sources: Mapping[str, str] | None = None,
     ) -> None:
-        self.folder, self.title, self.width = folder, title, width
-        self.options, self.sources = options, sources
-        self.entries: list[Entry] = []
+        self.folder, self.heading, self.display_winsize = folder, heading, display_winsize
+        self.options, self.sources = options or {}, sources or {}
+        self._rows: list[str] = []
+        self._dirty: set[int] = set()
+        self._table: Summary | None = None
+        self._written = 0.0
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return len(self._rows)
 
     def add(
-        self, name: str, files: Mapping[str, pathlib.Path], pictures: Mapping[str, np.ndarray], metrics: Row
+        self,
+        name: str,
+        files: Mapping[str, pathlib.Path],
+        previews: Mapping[str, np.ndarray] | None = None,
+        metrics: Mapping[str, float] | None = None,
     ) -> None:
-        """Take one image's outputs.
+        """Add an image's row.
 
         Args:
-            files: the full images by label, in the order of the columns.
-            pictures: the same as (H,W,3) uint8; written as previews where a browser could not show the file itself.
-            metrics: of this image; may be empty.
+            name: of the image, with its subfolders; shown as it is.
+            files: label -> full-depth file below the folder, already written.
+            previews: label -> (H,W,3) uint8 of the same, stored below ``previews/`` where browsers would not show
+                the file itself well: 16-bit, float, odd channels, or very large.
+            metrics: of this image.
         """
-        previews = {label: self._preview(path, pictures[label]) for label, path in files.items()}
-        relative = {label: self._relative(path) for label, path in files.items()}
-        self.entries.append(Entry(name, relative, previews, metrics))
+        shown = {label: self._shown_file(path, (previews or {}).get(label)) for label, path in files.items()}
+        self._rows.append(self._row(name, files, shown, metrics or {}))
+        self._dirty.add(self._page_of(len(self._rows) - 1))
+        if time.monotonic() - self._written > _WRITE_SECONDS:
+            self.write()
 
-    def _preview(self, path: pathlib.Path, picture: np.ndarray) -> str:
-        with Image.open(path) if path.suffix == ".png" else contextlib.nullcontext() as image:
-            if image is not None and image.mode in ("L", "RGB"):
-                return self._relative(path)
-        target = self.folder / "previews" / path.relative_to(self.folder / "images").with_suffix(".png")
-        with atomic_file(target) as file:
-            Image.fromarray(picture).save(file, "PNG")
-        return self._relative(target)
+    def finish(self, table: Summary | None = None) -> None:
+        """Write all pages a last time, with the means on top."""
+        self._table = table
+        self._dirty = set(range(self._page_of(max(0, len(self._rows) - 1)) + 1))
+        self.write()
 
-    def _relative(self, path: pathlib.Path) -> str:
-        return os.path.relpath(path, self.folder).replace(os.sep, "/")
+    def write(self) -> None:
+        """Write the pages that changed."""
+        for page in sorted(self._dirty | {0}):
+            self._write_page(page)
+        self._dirty.clear()
+        self._written = time.monotonic()
 
-    def finish(self, table: MetricTable) -> None:
-        """Write all pages."""
-        pages = [self.entries[i : i + ROWS_PER_PAGE] for i in range(0, len(self.entries), ROWS_PER_PAGE)] or [[]]
-        for number, entries in enumerate(pages, 1):
-            page = new_page(self.title)
-            with page, html.main():
-                self._header(table, number, len(pages))
-                for entry in entries:
-                    self._row(entry)
-                _links(number, len(pages))
+    def _page_of(self, row: int) -> int:
+        return row // ROWS_PER_PAGE
+
+    def _write_page(self, number: int) -> None:
+        begin = number * ROWS_PER_PAGE
+        page = new_page(self.heading)
+        with page, html.main():
+            with html.header():
+                html.h1(printable(self.heading))
+                html.span(f"{len(self._rows):,} images", cls="soft")
+            self._summary()
+            self._navigation(number)
+            raw("".join(self._rows[begin : begin + ROWS_PER_PAGE]))
+            self._navigation(number)
+            if self.options:
                 options_fold(self.options, self.sources)
-            self._write(page, number)
+        write_text(self.folder / _file_name(number), page.render(pretty=False))
 
-    def _write(self, page: document, number: int) -> None:
-        write_text(self.folder / _page_name(number), page.render(pretty=False))
+    def _summary(self) -> None:
+        if self._table is None or not self._table.summary():
+            return
+        rows = {"model": self._table.summary()} | self._table.baselines
+        metrics = sorted_metrics(rows.values())
+        with html.div(cls="card"), html.table():
+            with html.tr():
+                html.th("mean")
+                for metric in metrics:
+                    html.th(title(metric), cls="number")
+            for name, row in rows.items():
+                with html.tr(cls="given" if name == "model" else "default"):
+                    html.td(printable(name))
+                    for metric in metrics:
+                        html.td(format_number(metric, row.get(metric, float("nan"))), cls="number")
 
-    def _header(self, table: MetricTable, number: int, pages: int) -> None:
-        with html.header():
-            html.h1(printable(self.title))
-            html.span(f"{len(self.entries)} images", cls="soft")
-        if table.rows and number == 1:
-            _summary(table)
-        _links(number, pages)
+    def _navigation(self, current: int) -> None:
+        pages = self._page_of(max(0, len(self._rows) - 1)) + 1
+        if pages == 1:
+            html.div(style="height:14px")
+            return
+        with html.nav():
+            for number in range(pages):
+                if number == current:
+                    html.b(str(number + 1))
+                else:
+                    html.a(str(number + 1), href=_file_name(number))
 
-    def _row(self, entry: Entry) -> None:
-        with html.section(cls="card row"):
-            html.h3(printable(entry.name))
-            if entry.metrics:
-                html.p(" · ".join(f"{name} {format_metric(name, v)}" for name, v in entry.metrics.items()), cls="soft")
+    def _row(
+        self,
+        name: str,
+        files: Mapping[str, pathlib.Path],
+        shown: Mapping[str, pathlib.Path],
+        metrics: Mapping[str, float],
+    ) -> str:
+        row = html.section(cls="card row", id=f"row{len(self._rows) + 1}")
+        with row:
+            with html.h3():
+                with html.span(cls="numbers"):
+                    for metric in sorted_metrics([metrics]):
+                        html.span(f"{title(metric)} ")
+                        html.b(format_number(metric, metrics[metric]))
+                        html.span("  ")
+                html.span(printable(name))
             with html.div(cls="images"):
-                for label in entry.files:
-                    self._figure(entry, label)
+                for label, path in files.items():
+                    self._figure(label, path, shown[label])
+        return row.render(pretty=False)
 
-    def _figure(self, entry: Entry, label: str) -> None:
+    def _figure(self, label: str, path: pathlib.Path, shown: pathlib.Path) -> None:
         with html.figure():
-            image = html.img(src=quote(entry.previews[label]), width=self.width, alt=label, loading="lazy")
-            html.a(image, href=quote(entry.files[label]))
+            image = html.img(src=self._link(shown), width=self.display_winsize, alt=printable(label), loading="lazy")
+            html.a(image, href=self._link(path))
             html.figcaption(printable(label))
 
+    def _link(self, path: pathlib.Path) -> str:
+        return quote(path.relative_to(self.folder).as_posix().encode("utf-8", "surrogateescape"))
 
-def format_metric(name: str, value: float) -> str:
-    """Return a metric as pages show it."""
-    if not math.isfinite(value):
-        return "equal" if value > 0 else "undefined"
-    return format(value, _DECIMALS.get(name, ".4g"))
-
-
-def _summary(table: MetricTable) -> None:
-    summary = table.summary()
-    with html.div(cls="card"), html.table():
-        with html.tr():
-            html.th("mean")
-            for name in summary:
-                html.th(name)
-        for label, row in {"this model": summary, **table.baselines}.items():
-            with html.tr():
-                html.td(label)
-                for name in summary:
-                    html.td(format_metric(name, row[name]) if name in row else "")
+    def _shown_file(self, path: pathlib.Path, preview: np.ndarray | None) -> pathlib.Path:
+        """Return the file that a browser shows for ``path``: itself, or a preview written for it."""
+        if preview is None or (_is_plain(path) and max(preview.shape[:2]) <= _PREVIEW_PIXELS):
+            return path
+        relative = path.relative_to(self.folder)
+        below = relative.parts[1:] if relative.parts[0] == "images" and len(relative.parts) > 1 else relative.parts
+        target = self.folder.joinpath("previews", *below[:-1], f"{below[-1]}.png")
+        picture = Image.fromarray(preview.squeeze(-1) if preview.shape[-1] == 1 else preview)
+        picture.thumbnail((_PREVIEW_PIXELS, _PREVIEW_PIXELS))
+        with atomic_file(target) as file:
+            picture.save(file, "PNG")
+        return target
 
 
-def _page_name(number: int) -> str:
-    return "index.html" if number == 1 else f"page_{number}.html"
+def _file_name(number: int) -> str:
+    return "index.html" if number == 0 else f"page_{number + 1}.html"
 
 
-def _links(number: int, pages: int) -> None:
-    if pages > 1:
-        with html.p(cls="soft"):
-            html.span(f"page {number} of {pages}: ")
-            for other in range(1, pages + 1):
-                html.a(f" {other} ", href=_page_name(other))
+def _is_plain(path: pathlib.Path) -> bool:
+    """Whether browsers show the file as it is: 8-bit grey or colour."""
+    if path.suffix.lower() not in _SHOWN_BY_BROWSERS:
+        return False
+    with Image.open(path) as image:
+        header = _head(path) if image.format == "PNG" else b""
+        return image.mode in ("L", "RGB", "RGBA") and (not header or header[24] <= 8)
+
+
+def _head(path: pathlib.Path) -> bytes:
+    """Return the first 25 bytes; the last of them is a PNG's bit depth, which Pillow hides for 16-bit colour."""
+    with path.open("rb") as file:
+        return file.read(25)

@@ -1,0 +1,44 @@
+"""How metrics are named, ordered and printed. Free of torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+METRICS = {"psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "rmse": "RMSE", "mae": "MAE"}
+_PLACES = {"psnr": 2, "ssim": 4, "lpips": 4}
+
+
+def sorted_metrics(rows: Iterable[Mapping[str, float]]) -> list[str]:
+    """Return the metrics found in any row: the known ones in their order, then others as they came."""
+    found = dict.fromkeys(metric for row in rows for metric in row)
+    known = [metric for metric in METRICS if metric in found]
+    return known + [metric for metric in found if metric not in METRICS]
+
+
+def title(metric: str) -> str:
+    """Return the name to show for a metric."""
+    return METRICS.get(metric, metric)
+
+
+def format_number(metric: str, value: float) -> str:
+    """Return a value for people; a dash for NaN."""
+    if math.isnan(value):
+        return "-"
+    places = _PLACES.get(metric)
+    return f"{value:.4g}" if places is None or math.isinf(value) else f"{value:.{places}f}"
+
+
+def format_rows(rows: Mapping[str, Mapping[str, float]]) -> str:
+    """Return rows of metrics as text in columns, a line each below a line of titles."""
+    metrics = sorted_metrics(rows.values())
+    lines = [["", *(title(metric) for metric in metrics)]]
+    for name, row in rows.items():
+        lines.append([name, *(format_number(metric, row.get(metric, math.nan)) for metric in metrics)])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(metrics) + 1)]
+    return "\n".join(_columns(line, widths) for line in lines)
+
+
+def _columns(line: list[str], widths: list[int]) -> str:
+    cells = [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
+    return "  ".join(cells).rstrip()

@@ -102,7 +102,7 @@ class CycleGAN(TranslationModel):
             "D_A_gp": self.adversarial.penalty(self.D_A, batch["B"], images["fake_B"]),
             "D_B_gp": self.adversarial.penalty(self.D_B, batch["A"], images["fake_A"]),
         }
-        return {name: value for name, value in penalties.items() if value is not None}
+        return {name: 0.5 * value for name, value in penalties.items() if value is not None}  # halved as the loss is
 
     def _judge(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
         real_logits, fake_logits = split_calls(discriminator, real, fake)

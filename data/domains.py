@@ -24,9 +24,12 @@ class Domain:
     files: list[pathlib.Path]
     names: list[str]
 
-    def examples(self, training: Callable[[], Sequence[pathlib.Path]]) -> Examples:
-        """Read all headers (UserError naming a bad file) and return what range and format are taken from."""
-        dtype = one_dtype(read_infos(self.files))
+    def examples(self, training: Callable[[], Sequence[pathlib.Path]], *, strict: bool = True) -> Examples:
+        """Read all headers and return what range and format are taken from.
+
+        UserError naming a bad file; without ``strict`` that waits until the file is loaded.
+        """
+        dtype = one_dtype(read_infos(self.files, strict=strict))
         return Examples(dtype, lambda: (read_image(path) for path in spread(training())))
 
 

@@ -81,12 +81,28 @@ def split_names(names: Sequence[str], fraction: float, seed: int, phase: str) ->
     return [name for name in names if (name in held_out) != (phase == "train")]
 
 
-def read_infos(files: Sequence[pathlib.Path]) -> dict[pathlib.Path, ImageInfo]:
-    """Read headers in parallel; of very many files, evenly spaced ones."""
+def read_infos(files: Sequence[pathlib.Path], *, strict: bool = True) -> dict[pathlib.Path, ImageInfo]:
+    """Read headers in parallel; of very many files, evenly spaced ones.
+
+    Args:
+        strict: whether one unreadable file is a UserError; otherwise such files are left out unless all are.
+    """
     step = -(-len(files) // _AUDITED) or 1
     chosen = files[::step]
     with ThreadPoolExecutor(8) as pool:
-        return dict(zip(chosen, pool.map(read_info, chosen, chunksize=64), strict=True))
+        found = list(pool.map(_info_or_error, chosen, chunksize=64))
+    infos = {path: info for path, info in zip(chosen, found, strict=True) if isinstance(info, ImageInfo)}
+    errors = [error for error in found if isinstance(error, UserError)]
+    if errors and (strict or not infos):
+        raise errors[0]
+    return infos
+
+
+def _info_or_error(path: pathlib.Path) -> ImageInfo | UserError:
+    try:
+        return read_info(path)
+    except UserError as error:
+        return error
 
 
 def one_dtype(infos: dict[pathlib.Path, ImageInfo]) -> str:

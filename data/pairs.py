@@ -67,7 +67,7 @@ class PairedImages:
         self.common, self.train = common, train
         self.pairs = _directed(pairs, common)[: common.max_dataset_size]
         self.names = [pair.name for pair in self.pairs]
-        dtypes = audit(self.pairs)
+        dtypes = audit(self.pairs, strict=train)
 
         def images(side: int) -> Callable[[], Iterable[np.ndarray]]:
             return lambda: (pair.read()[side] for pair in spread(_directed(training_pairs(), common)))
@@ -94,14 +94,16 @@ def _directed(pairs: Sequence[Pair], common: CommonDataOptions) -> list[Pair]:
     return [pair.reverse() for pair in pairs] if common.direction == "BtoA" else list(pairs)
 
 
-def audit(pairs: Sequence[Pair]) -> tuple[str, str]:
+def audit(pairs: Sequence[Pair], *, strict: bool = True) -> tuple[str, str]:
     """Check sizes and dtypes of all pairs from the headers; return the dtypes of source and target.
+
+    Without ``strict`` unreadable files are left to be named when they are loaded.
 
     Raises:
         UserError: halves or pairs of unequal size, an unreadable file, or files of mixed depth; naming the file.
     """
-    sources = read_infos([pair.source for pair in pairs])
-    targets = sources if pairs[0].joined else read_infos([pair.target for pair in pairs])
+    sources = read_infos([pair.source for pair in pairs], strict=strict)
+    targets = sources if pairs[0].joined else read_infos([pair.target for pair in pairs], strict=strict)
     for pair in pairs:
         if pair.source in sources and pair.target in targets:
             _check_headers(pair, sources[pair.source], targets[pair.target])

@@ -14,11 +14,15 @@ import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from data.writers import as_hwc, preview, write_image
 from util.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 __all__ = ["SUFFIXES", "ImageInfo", "preview", "read_image", "read_info", "write_image"]
 
@@ -63,23 +67,46 @@ def read_info(path: str | os.PathLike[str]) -> ImageInfo:
         _check_pixels(path, height, width)
         channels = {0: 1, 2: 3, 4: 2, 6: 4}[kind]
         return ImageInfo(height, width, channels, "uint16" if depth == 16 else "uint8")
-    return _pillow_info(path, head) or _info_of(read_image(path))
+    quick = _tiff_info if head[:4] in _TIFF else _pillow_info
+    return quick(path) or _info_of(read_image(path))
 
 
 def _info_of(image: np.ndarray) -> ImageInfo:
-    return ImageInfo(*image.shape, image.dtype.name)
+    height, width, channels = image.shape
+    return ImageInfo(height, width, channels, image.dtype.name)
 
 
-def _pillow_info(path: pathlib.Path, head: bytes) -> ImageInfo | None:
-    """Return the header as Pillow sees it, None where only decoding tells (TIFF beyond 8 bit, npy, broken)."""
+def _tiff_info(path: pathlib.Path) -> ImageInfo | None:
+    """Return the header of a TIFF of one plain page, None where only decoding tells."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            page, pages = tiff.pages.first, len(tiff.pages)
+            plain = pages == 1 and page.photometric in (0, 1, 2) and not _is_turned(page) and page.imagedepth == 1
+            dtype = np.dtype(page.dtype or "V").name
+            shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
+            depth = page.bitspersample
+    except Exception:  # parsers raise anything on hostile bytes; decoding then says what is wrong
+        return None
+    if not plain or depth == 1 or dtype not in ("uint8", "uint16", "float32"):
+        return None
+    _check_pixels(path, *shape)
+    return ImageInfo(*shape, dtype)
+
+
+def _is_turned(page: Any) -> bool:
+    return 274 in page.tags and page.tags[274].value != 1
+
+
+def _pillow_info(path: pathlib.Path) -> ImageInfo | None:
+    """Return the header as Pillow sees it, None where only decoding tells (npy, broken files)."""
     from PIL import Image
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
-                if head[:4] in _TIFF and (image.mode not in ("L", "RGB") or getattr(image, "n_frames", 1) > 1):
-                    return None
                 width, height = image.size
                 if image.getexif().get(0x0112, 1) >= 5:
                     width, height = height, width
@@ -197,8 +224,7 @@ def _read_tiff(path: pathlib.Path, data: bytes) -> np.ndarray:
         page, series = tiff.pages.first, tiff.series[0]
         height, width = page.imagelength, page.imagewidth
         _check_pixels(path, height, width, series.size // max(1, height * width))
-        turned = 274 in page.tags and page.tags[274].value != 1
-        if page.photometric in (3, 5) or page.bitspersample == 1 or turned:
+        if page.photometric in (3, 5) or page.bitspersample == 1 or _is_turned(page):
             return _read_pillow(path, data)
         image = _channels_last(series.asarray(), series.axes)
     return np.iinfo(image.dtype).max - image if page.photometric == 0 and image.dtype.kind == "u" else image
@@ -237,7 +263,7 @@ def _read_pillow(path: pathlib.Path, data: bytes) -> np.ndarray:
         raise ValueError("unknown format") from None
 
 
-def _converted(image):  # type: ignore[no-untyped-def]  # Pillow is imported lazily
+def _converted(image: Image.Image) -> Image.Image:
     modes = {"1": "L", "P": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB", "PA": "RGBA"}
     modes |= {"RGBX": "RGB", "RGBa": "RGBA", "La": "LA"}
     return image.convert(modes[image.mode]) if image.mode in modes else image
@@ -258,7 +284,10 @@ _TOO_LARGE = "more than {limit} pixels; cut it into tiles, or raise the limit wi
 
 
 def _limit() -> int:
-    return int(os.environ.get("A2B_MAX_PIXELS", _DEFAULT_LIMIT))
+    text = os.environ.get("A2B_MAX_PIXELS", str(_DEFAULT_LIMIT))
+    if not text.isdecimal():
+        raise UserError(f"A2B_MAX_PIXELS={text}: must be a whole number of pixels, such as {_DEFAULT_LIMIT}")
+    return int(text)
 
 
 def _check_pixels(path: pathlib.Path, height: int, width: int, channels: int = 1) -> None:

@@ -35,7 +35,7 @@ class SingleDataset:
     ) -> None:
         self.common, self.train = common, train
         self._domain = _list(common)
-        examples = self._domain.examples(lambda: self._domain.files)
+        examples = self._domain.examples(lambda: self._domain.files, strict=train)
         self._side = make_sides(common, examples, None, ranges)["A"]
         self.pairs: list[Pair] = []
         self.names = self._domain.names

@@ -57,12 +57,15 @@ def draw(options: CommonDataOptions, size: Size, generator: torch.Generator, *, 
 
 
 def resized(options: CommonDataOptions, size: Size) -> Size | None:
-    """Return the height and width that ``--preprocess`` resizes to, None when it does not."""
+    """Return the height and width that ``--preprocess`` resizes to, None when it does not.
+
+    ``scale_width`` keeps the proportions, but the height never falls below ``--crop_size``.
+    """
     height, width = size
     if options.preprocess == "resize_and_crop":
         return options.load_size, options.load_size
     if options.preprocess.startswith("scale_width"):
-        return max(1, round(height * options.load_size / width)), options.load_size
+        return max(round(height * options.load_size / width), options.crop_size), options.load_size
     return None
 
 

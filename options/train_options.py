@@ -47,6 +47,11 @@ class TrainOptions(BaseOptions):
             raise UserError("--dataroot is missing: name the folder of the images, such as --dataroot datasets/facades")
         if values["n_epochs"] + values["n_epochs_decay"] == 0:
             raise UserError("--n_epochs 0 and --n_epochs_decay 0: nothing to train; give one of them")
+        if values["epoch_count"] > values["n_epochs"] + values["n_epochs_decay"]:
+            raise UserError(
+                f"--epoch_count {values['epoch_count']} lies beyond the last epoch, --n_epochs {values['n_epochs']} + "
+                f"--n_epochs_decay {values['n_epochs_decay']}"
+            )
         crops = values["preprocess"] in ("resize_and_crop", "scale_width_and_crop")
         if crops and values["load_size"] < values["crop_size"]:
             if options.sources["load_size"] != "default":

@@ -54,24 +54,8 @@ class TrainingSession:
         return self._train(trainer, len(dataset), folder)
 
     def _train(self, trainer: Trainer, images: int, folder: Any) -> int:
-        schedule = self.options.of(ScheduleOptions)
-        epochs = total_epochs(schedule) - schedule.epoch_count + 1
-        steps_per_epoch = -(-images // self.options.values["batch_size"])
-        steps = min(epochs * steps_per_epoch, schedule.max_steps or sys.maxsize)
-        total_images = min(epochs * images, steps * self.options.values["batch_size"])
-        info = RunInfo(
-            folder,
-            self.options.values["name"],
-            self.options.values["model"],
-            self.options.values,
-            self.options.sources,
-            total_steps=steps,
-            total_images=total_images,
-            images_per_epoch=images,
-            n_epochs=epochs,
-            start=trainer.position,
-        )
-        self._announce(trainer, steps)
+        info = self._facts(trainer, images, folder)
+        self._announce(trainer, info.total_steps)
         loggers = make_loggers(self.options.of(DisplayOptions), info)
         loggers.start(info)
         try:
@@ -79,10 +63,31 @@ class TrainingSession:
         finally:
             loggers.close()
 
+    def _facts(self, trainer: Trainer, images: int, folder: Any) -> RunInfo:
+        schedule, position = self.options.of(ScheduleOptions), trainer.position
+        values, batch_size = self.options.values, self.options.values["batch_size"]
+        epochs_left = total_epochs(schedule) - position.epoch + 1
+        steps_left = max(0, epochs_left * -(-images // batch_size) - -(-position.iters // batch_size))
+        steps = min(position.step + steps_left, schedule.max_steps or sys.maxsize)
+        images_left = min(epochs_left * images - position.iters, (steps - position.step) * batch_size)
+        return RunInfo(
+            folder,
+            values["name"],
+            values["model"],
+            values,
+            self.options.sources,
+            total_steps=steps,
+            total_images=position.total_iters + max(0, images_left),
+            images_per_epoch=images,
+            n_epochs=total_epochs(schedule),
+            start=position,
+        )
+
     def _announce(self, trainer: Trainer, steps: int) -> None:
         """Print the estimated time before step 1, with a smaller command when it is too long."""
         remaining = steps - trainer.position.step
         if remaining <= 0:
+            print("this run is complete: raise --n_epochs, --n_epochs_decay or --max_steps to train on")
             return
         estimate = Estimate.measure(trainer.rehearse(), remaining)
         print(estimate.line())

@@ -9,7 +9,7 @@ from training.settings import ScheduleOptions
 
 def total_epochs(options: ScheduleOptions) -> int:
     """Return the number of the last epoch."""
-    return options.epoch_count - 1 + options.n_epochs + options.n_epochs_decay
+    return options.n_epochs + options.n_epochs_decay
 
 
 def rate_factor(options: ScheduleOptions, epoch: int) -> float:
@@ -41,8 +41,9 @@ class Schedule:
 
     def epoch_end(self, loss: float) -> None:
         """Take the mean generator loss of an epoch; only ``plateau`` looks at it."""
-        improved = loss < self.state["best"] * (1 - self.threshold)
-        self.state["best"] = min(self.state["best"], loss)
+        best = self.state["best"]
+        improved = math.isinf(best) or loss < best - self.threshold * abs(best)  # a Wasserstein loss can be negative
+        self.state["best"] = min(best, loss)
         self.state["stale"] = 0 if improved else self.state["stale"] + 1
         if self.state["stale"] > self.patience:
             self.state |= {"factor": self.state["factor"] * self.shrink, "stale": 0}

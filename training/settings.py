@@ -27,7 +27,9 @@ class ScheduleOptions:
     )
     lr_decay_iters: int = option(50, "the step policy divides the rate by 10 every so many epochs", minimum=1)
     epoch_count: int = option(1, "number of the first epoch; --continue_train sets it by itself", minimum=1)
-    max_steps: int | None = option(None, "stop after this many update steps, saved and ready to go on", minimum=1)
+    max_steps: int | None = option(
+        None, "stop after this many update steps in all, saved and ready to go on", "session", minimum=1
+    )
 
 
 @dataclass(frozen=True)

@@ -175,6 +175,7 @@ WRONG = {
     "--load_size 100 --crop_size 200": "--load_size 100 is smaller than --crop_size 200",
     "--n_epochs 0 --n_epochs_decay 0": "nothing to train",
     "--epoch_count 0": "--epoch_count",
+    "--epoch_count 201": "beyond the last epoch",
     "--display_port 99999": "too large",
     "--name a/b": "without slashes",
     "--name ..": "without slashes",

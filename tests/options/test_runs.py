@@ -53,7 +53,7 @@ def test_resuming_needs_no_repetition(runs: pathlib.Path) -> None:
     values = resume(runs, "paired")
     found = {name: values[name] for name in ("model", "netG", "ngf", "norm", "direction", "preprocess", "max_steps")}
     assert found == {"model": "pix2pix", "netG": "resnet_6blocks", "ngf": 4, "norm": "batch", "direction": "BtoA",
-                     "preprocess": "none", "max_steps": 1}  # fmt: skip
+                     "preprocess": "none", "max_steps": None}  # fmt: skip
 
 
 def test_testing_needs_no_repetition(runs: pathlib.Path) -> None:

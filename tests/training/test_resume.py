@@ -1,0 +1,186 @@
+"""A training that was interrupted and continued equals one that was not, to the last bit."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from options.train_options import TrainOptions
+from options.training_session import TrainingSession
+from training.checkpoint import load_state
+from training.previews import Previewer
+from training.trainer import Trainer
+from training.update import Updater
+
+Train = Callable[..., int]
+EPOCHS = ["--n_epochs", "1", "--n_epochs_decay", "1", "--batch_size", "2"]  # 2 epochs of 3 steps of 2 images
+MODELS = {
+    "pix2pix": ["--no_dropout", "false", "--pool_size", "3"],
+    "cycle_gan": ["--pool_size", "3", "--gan_mode", "wgangp"],
+    "template": ["--preprocess", "crop", "--crop_size", "16"],
+}
+
+
+@pytest.fixture
+def words(tmp_path: pathlib.Path, aligned: pathlib.Path, unaligned: pathlib.Path, tiny: list[str]) -> Any:
+    def build(model: str, name: str, *more: object) -> list[str]:
+        data = unaligned if model == "cycle_gan" else aligned
+        where = ["--model", model, "--dataroot", data, "--checkpoints_dir", tmp_path, "--name", name]
+        return [str(word) for word in [*where, *tiny, *EPOCHS, *MODELS[model], *more]]
+
+    return build
+
+
+def log(folder: pathlib.Path) -> list[str]:
+    """Return the losses of every step without times."""
+    lines = (folder / "loss_log.txt").read_text().splitlines()
+    return [line[: line.index("time")] + line[line.index(") ") :] for line in lines if line.startswith("(")]
+
+
+def assert_equal(ours: Any, theirs: Any, place: str = "state") -> None:
+    """Compare nested plain values; tensors bit by bit."""
+    assert type(ours) is type(theirs), place
+    if isinstance(ours, torch.Tensor):
+        assert ours.dtype == theirs.dtype and torch.equal(ours, theirs), place
+    elif isinstance(ours, dict):
+        assert list(ours) == list(theirs), place
+        for key in ours:
+            assert_equal(ours[key], theirs[key], f"{place}.{key}")
+    elif isinstance(ours, list | tuple):
+        assert len(ours) == len(theirs), place
+        for index, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+            assert_equal(one, other, f"{place}[{index}]")
+    else:
+        assert ours == theirs, place
+
+
+def assert_same_run(one: pathlib.Path, other: pathlib.Path) -> None:
+    assert_equal(load_state(one), load_state(other))
+    assert log(one) == log(other)
+    files = sorted(path.name for path in one.glob("*_net_*.pth"))
+    assert files == sorted(path.name for path in other.glob("*_net_*.pth"))
+    for name in files:
+        assert_equal(torch.load(one / name, weights_only=True), torch.load(other / name, weights_only=True), name)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_continuing_twice_equals_one_go(train: Train, words: Any, tmp_path: pathlib.Path, model: str) -> None:
+    assert train(*words(model, "whole")) == 0
+    assert len(log(tmp_path / "whole")) == 6
+    for stop in (1, 4, None):
+        more = ["--max_steps", stop] if stop else []
+        again = [] if stop == 1 else ["--continue_train"]
+        assert train(*words(model, "parts", *more, *again)) == 0
+        assert load_state(tmp_path / "parts")["position"][2] == (stop or 6)
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_workers_change_nothing(train: Train, words: Any, tmp_path: pathlib.Path) -> None:
+    train(*words("template", "alone"))
+    train(*words("template", "parts", "--num_threads", 2, "--max_steps", 4))
+    train(*words("template", "parts", "--num_threads", 2, "--continue_train"))
+    assert_same_run(tmp_path / "alone", tmp_path / "parts")
+
+
+def test_stopping_at_the_end_of_an_epoch_and_with_a_plateau(train: Train, words: Any, tmp_path: pathlib.Path) -> None:
+    more = ["--lr_policy", "plateau", "--save_epoch_freq", 1]
+    train(*words("template", "whole", *more))
+    train(*words("template", "parts", *more, "--max_steps", 3))
+    assert load_state(tmp_path / "parts")["position"] == (2, 0, 3, 6)
+    train(*words("template", "parts", "--continue_train"))
+    for label in ("1", "2", "latest"):
+        assert (tmp_path / "parts" / f"{label}_net_G.pth").is_file()
+    train(*words("template", "parts", *more, "--continue_train"))
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_damaged_state_goes_back_one_save(
+    train: Train, words: Any, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(*words("template", "whole"))
+    train(*words("template", "parts", "--max_steps", 4, "--save_latest_freq", 2))
+    (tmp_path / "parts" / "state.pth").write_bytes(b"damaged")
+    train(*words("template", "parts", "--continue_train"))
+    assert "damaged" in capsys.readouterr().err
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_more_epochs_go_on_from_a_finished_run(
+    train: Train, words: Any, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(*words("template", "run"))
+    train(*words("template", "run", "--continue_train"))
+    assert "complete" in capsys.readouterr().out
+    train(*words("template", "run", "--continue_train", "--n_epochs", 2))
+    assert load_state(tmp_path / "run")["position"] == (4, 0, 9, 18)
+    assert len(log(tmp_path / "run")) == 9
+
+
+def test_the_first_epoch_may_have_a_later_number(train: Train, words: Any, tmp_path: pathlib.Path) -> None:
+    train(*words("template", "run", "--epoch_count", 2))
+    assert load_state(tmp_path / "run")["position"] == (3, 0, 3, 6)
+    assert log(tmp_path / "run")[0].startswith("(epoch: 2, iters: 2")
+
+
+def test_a_fresh_run_under_a_used_name_keeps_the_old_one(train: Train, words: Any, tmp_path: pathlib.Path) -> None:
+    train(*words("template", "run", "--max_steps", 1))
+    train(*words("template", "run", "--max_steps", 2))
+    assert load_state(tmp_path / "run.old1")["position"][2] == 1
+    assert load_state(tmp_path / "run")["position"][2] == 2
+
+
+def test_rehearsing_leaves_no_trace(
+    train: Train, words: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(*words("pix2pix", "rehearsed", "--max_steps", 3))
+    monkeypatch.setattr(TrainingSession, "_announce", lambda *_: None)
+    train(*words("pix2pix", "plain", "--max_steps", 3))
+    assert_same_run(tmp_path / "rehearsed", tmp_path / "plain")
+
+
+def test_previews_leave_no_trace(
+    train: Train, words: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(*words("pix2pix", "seen", "--max_steps", 3, "--display_freq", 1, "--update_html_freq", 1))
+    monkeypatch.setattr(Previewer, "pictures", lambda *_: {})
+    train(*words("pix2pix", "unseen", "--max_steps", 3))
+    assert_same_run(tmp_path / "seen", tmp_path / "unseen")
+
+
+def test_the_time_is_estimated_before_the_first_step(
+    words: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed: list[str] = []
+    monkeypatch.setattr(Trainer, "fit", lambda *_: printed.append(capsys.readouterr().out) or 0)
+    TrainingSession(TrainOptions().parse(words("template", "run", "--max_steps", 5))).run()
+    assert "estimated total: " in printed[0]
+    assert "(5 steps of " in printed[0]
+
+
+def test_what_is_saved_along_the_way(train: Train, words: Any, tmp_path: pathlib.Path) -> None:
+    train(*words("cycle_gan", "run", "--save_latest_freq", 4, "--save_by_iter", "--save_epoch_freq", 1))
+    labels = {path.name.removesuffix("_net_G_A.pth") for path in (tmp_path / "run").glob("*_net_G_A.pth")}
+    assert labels == {"1", "2", "latest", "iter_4", "iter_8", "iter_12"}
+    names = {path.name for path in (tmp_path / "run").glob("latest_net_*.pth")}
+    assert names == {f"latest_net_{name}.pth" for name in ("G_A", "G_B", "D_A", "D_B")}
+    assert (tmp_path / "run" / "train_opt.txt").is_file()
+
+
+def test_the_rate_of_every_step_follows_the_schedule(
+    train: Train, words: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+    real = Updater.step
+
+    def step(self: Updater, batch: Any, number: int) -> Any:
+        rates.append(self.optimizers["G"].param_groups[0]["lr"])
+        return real(self, batch, number)
+
+    monkeypatch.setattr(Updater, "step", step)
+    monkeypatch.setattr(TrainingSession, "_announce", lambda *_: None)
+    train(*words("template", "run", "--lr", "0.1"))
+    assert rates == pytest.approx([0.1] * 3 + [0.05] * 3)

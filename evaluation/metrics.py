@@ -61,7 +61,7 @@ def evaluate_pair(
 ) -> dict[str, float]:
     """Compare a result with the truth: ``psnr`` (dB), ``ssim``, ``rmse`` and ``mae`` (file units), ``lpips``.
 
-    Pixels that are not finite in either image are left out (LPIPS sees the truth there). 8-bit files count as 0..255.
+    Pixels that are not finite in either image are left out (LPIPS sees black there). 8-bit files count as 0..255.
 
     Args:
         fake: (H,W) or (H,W,C) in file units.
@@ -82,11 +82,11 @@ def evaluate_pair(
     if not valid.any():
         return dict.fromkeys(("psnr", "ssim", "rmse", "mae"), math.nan)
     difference = fake[valid].astype(np.float64) - real[valid].astype(np.float64)
-    row = {"psnr": _psnr(difference, high - low), "ssim": _ssim(fake, real, valid, high - low)}
+    unit_fake, unit_real = (_unit(image, valid, low, high) for image in (fake, real))
+    row = {"psnr": _psnr(difference, high - low), "ssim": _ssim(unit_fake, unit_real, valid)}
     row |= {"rmse": float(np.sqrt(np.mean(difference**2))), "mae": float(np.mean(np.abs(difference)))}
     if lpips is not None:
-        shown = [_unit(image, valid, low, high) for image in (fake, real)]
-        row["lpips"] = lpips(shown[0], shown[1])
+        row["lpips"] = lpips(unit_fake.clip(0, 1), unit_real.clip(0, 1))
     return row
 
 
@@ -95,18 +95,21 @@ def _psnr(difference: np.ndarray, data_range: float) -> float:
     return float(peak_signal_noise_ratio(error, torch.zeros_like(error), data_range=data_range))
 
 
-def _ssim(fake: np.ndarray, real: np.ndarray, valid: np.ndarray, data_range: float) -> float:
-    """Return the mean SSIM over the valid pixels, NaN for images smaller than its window."""
+def _ssim(fake: np.ndarray, real: np.ndarray, valid: np.ndarray) -> float:
+    """Return the mean SSIM over the valid pixels of images in units of the range; NaN where they are too small.
+
+    Float32, since torch convolves float64 ten times slower; the unit range keeps the error below 1e-5.
+    """
     if min(valid.shape) < _SMALLEST_SSIM:
         return math.nan
-    images = [_nchw(np.where(valid[..., None], image, 0).astype(np.float64)) for image in (fake, real)]
-    result = structural_similarity_index_measure(*images, data_range=data_range, return_full_image=True)
-    return float(result[1][0].numpy()[:, valid].mean())
+    result = structural_similarity_index_measure(_nchw(fake), _nchw(real), data_range=1.0, return_full_image=True)
+    return float(result[1][0].numpy()[:, valid].mean(dtype=np.float64))
 
 
 def _unit(image: np.ndarray, valid: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Return float32 (H,W,C) with ``low`` as 0 and ``high`` as 1, and 0 where a pixel does not count."""
     filled = np.where(valid[..., None], image, low).astype(np.float64)
-    return np.clip((filled - low) / (high - low), 0.0, 1.0)
+    return ((filled - low) / (high - low)).astype(np.float32)
 
 
 def _hwc(image: np.ndarray) -> np.ndarray:
@@ -156,12 +159,15 @@ class MetricTable:
         return sorted_metrics([*self.rows.values(), *self.baselines.values()])
 
     def summary(self) -> dict[str, float]:
-        """Return the means over all images whose value is finite; infinite where every image is identical."""
+        """Return the means over all images whose value is finite; infinite where every image is identical.
+
+        ``rmse`` is the root of the mean square, as over all pixels of equally large images: comparable with baselines.
+        """
         means = {}
         for metric in sorted_metrics(self.rows.values()):
             values = [row[metric] for row in self.rows.values() if not math.isnan(row.get(metric, math.nan))]
             finite = [value for value in values if math.isfinite(value)]
-            means[metric] = math.fsum(finite) / len(finite) if finite else (math.inf if values else math.nan)
+            means[metric] = _mean(finite, metric) if finite else (math.inf if values else math.nan)
         return means
 
     def identical(self) -> int:
@@ -186,7 +192,11 @@ class MetricTable:
         }
 
     def write(self, folder: pathlib.Path) -> None:
-        """Write ``metrics.json`` and ``metrics.csv``."""
+        """Write ``metrics.json`` and ``metrics.csv``; without rows remove those that an earlier test has left."""
+        if not self.rows:
+            for name in ("metrics.json", "metrics.csv"):
+                (folder / name).unlink(missing_ok=True)
+            return
         write_text(folder / "metrics.json", json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n")
         write_text(folder / "metrics.csv", self._csv())
 
@@ -198,6 +208,12 @@ class MetricTable:
         for name, row in self.rows.items():
             writer.writerow([_cell(name), *(_number(row.get(metric, math.nan)) for metric in metrics)])
         return text.getvalue()
+
+
+def _mean(values: list[float], metric: str) -> float:
+    if metric == "rmse":
+        return math.sqrt(math.fsum(value**2 for value in values) / len(values))
+    return math.fsum(values) / len(values)
 
 
 def _is_identical(row: Mapping[str, float]) -> bool:

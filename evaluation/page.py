@@ -87,10 +87,12 @@ class ResultsPage:
             self.write()
 
     def finish(self, table: Summary | None = None) -> None:
-        """Write all pages a last time, with the means on top."""
+        """Write all pages a last time, with the means on top; remove those left by an earlier, longer test."""
         self._table = table
-        self._dirty = set(range(self._page_of(max(0, len(self._rows) - 1)) + 1))
+        self._dirty = set(range(self._pages()))
         self.write()
+        for stale in set(self.folder.glob("page_*.html")) - {self.folder / _file_name(n) for n in range(self._pages())}:
+            stale.unlink()
 
     def write(self) -> None:
         """Write the pages that changed."""
@@ -101,6 +103,9 @@ class ResultsPage:
 
     def _page_of(self, row: int) -> int:
         return row // ROWS_PER_PAGE
+
+    def _pages(self) -> int:
+        return self._page_of(max(0, len(self._rows) - 1)) + 1
 
     def _write_page(self, number: int) -> None:
         begin = number * ROWS_PER_PAGE
@@ -134,7 +139,7 @@ class ResultsPage:
                         html.td(format_number(metric, row.get(metric, float("nan"))), cls="number")
 
     def _navigation(self, current: int) -> None:
-        pages = self._page_of(max(0, len(self._rows) - 1)) + 1
+        pages = self._pages()
         if pages == 1:
             html.div(style="height:14px")
             return
@@ -159,7 +164,6 @@ class ResultsPage:
                     for metric in sorted_metrics([metrics]):
                         html.span(f"{title(metric)} ")
                         html.b(format_number(metric, metrics[metric]))
-                        html.span("  ")
                 html.span(printable(name))
             with html.div(cls="images"):
                 for label, path in files.items():

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pathlib
+import warnings
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.networks.foreign import load_weights
 from util.errors import UserError
 
 Lpips = Callable[[np.ndarray, np.ndarray], float]
@@ -65,19 +68,10 @@ def _from_file(path: pathlib.Path) -> tuple[str, nn.Module]:
 
 
 def _read(path: pathlib.Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise UserError(f"--lpips_weights {path}: no such file")
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        return {name: value.float() for name, value in state.items()}
-    except Exception as error:  # readers of weights raise anything on damaged files
-        reason = " ".join(str(error).split())[:120]
-        raise UserError(f"--lpips_weights {path}: not readable weights ({reason}); copy the file again") from None
+        return {name: value.float() for name, value in load_weights(path).items()}
+    except UserError as error:
+        raise UserError(f"--lpips_weights {error}") from None
 
 
 def _trunk_of(state: Mapping[str, Tensor]) -> str | None:
@@ -96,22 +90,37 @@ def _trunk_of(state: Mapping[str, Tensor]) -> str | None:
 
 def _plain(net: str, state: Mapping[str, Tensor], path: pathlib.Path) -> nn.Module:
     """Return the lpips package's network with its own heads and the trunk of ``state``."""
-    import lpips
-
-    network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
+    network = _lpips(net, pretrained=True)
     wanted = {name: f"features.{name.split('.', 1)[1]}" for name in network.net.state_dict()}
-    missing = [key for key in wanted.values() if key not in state]
-    if missing:
-        raise UserError(f"{path}: '{missing[0]}' is missing, so it is no {net} trunk for LPIPS; copy the file again")
+    shapes = {wanted[name]: value.shape for name, value in network.net.state_dict().items()}
+    wrong = [key for key, shape in shapes.items() if key not in state or state[key].shape != shape]
+    if wrong:
+        raise UserError(f"--lpips_weights {path}: '{wrong[0]}' is missing or of another shape; it is no {net} trunk")
     network.net.load_state_dict({name: state[key] for name, key in wanted.items()})
     return network
 
 
-def _shift_tolerant(state: Mapping[str, Tensor], path: pathlib.Path) -> nn.Module:
-    """Return the complete network of ``state``: its own trunk, heads and input scaling."""
+def _lpips(net: str, *, pretrained: bool) -> Any:
+    """Return the package's network with a random trunk, and with its own heads when ``pretrained``."""
     import lpips
 
-    network = lpips.LPIPS(net="alex", pretrained=False, pnet_rand=True, verbose=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it calls torchvision the old way
+        return lpips.LPIPS(net=net, pretrained=pretrained, pnet_rand=True, verbose=False)
+
+
+def _skeleton(net: str) -> nn.Module:
+    """Return the lpips package's network with its own heads and a trunk still to be filled."""
+    import lpips
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torchvision, about the way the package asks for its layers
+        return lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
+
+
+def _shift_tolerant(state: Mapping[str, Tensor], path: pathlib.Path) -> nn.Module:
+    """Return the complete network of ``state``: its own trunk, heads and input scaling."""
+    network = _lpips("alex", pretrained=False)
     network.net = ShiftTolerantAlexNet()
     given = {name: value for name, value in state.items() if not name.endswith(".filt")}
     heads = {name.replace("lin", "lins.", 1): value for name, value in given.items() if name.startswith("lin")}

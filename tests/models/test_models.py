@@ -1,0 +1,215 @@
+"""What every registered method must do; a new file joins these tests by registering."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from models import MODELS
+from models.base import TranslationModel, split_calls
+from models.builder import Builder, Channels
+from options.build import build_model
+from options.train_options import TrainOptions
+from training.settings import OptimizerOptions
+from training.update import Updater
+from util.errors import UserError
+
+TRAINABLE = [name for name in MODELS.names() if name != "test"]
+each_model = pytest.mark.parametrize("name", TRAINABLE)
+STEPS = 60
+#: the mean absolute error after STEPS steps on one batch, relative to the error before
+THRESHOLD = 0.4
+#: unpaired methods learn to return through two networks, which takes longer
+CYCLE_THRESHOLD = 0.65
+
+
+def make(name: str, tiny: list[str], *words: str) -> TranslationModel:
+    options = TrainOptions().parse(["--dataroot", ".", "--model", name, *tiny, "--init_gain", "0.1", *words])
+    return build_model(options, train=True).train()
+
+
+def batch(size: int = 1, pixels: int = 32) -> dict[str, Any]:
+    """Return smooth images and their negatives, which any translation can learn."""
+    random = torch.Generator().manual_seed(1)
+    coarse = torch.rand(size, 3, 4, 4, generator=random) * 1.6 - 0.8
+    source = nn.functional.interpolate(coarse, size=(pixels, pixels), mode="bilinear")
+    return {"A": source, "B": -source.flip(1), "A_paths": ["a"] * size, "B_paths": ["b"] * size}
+
+
+def error(model: TranslationModel, data: dict[str, Any]) -> float:
+    """Return the distance to the targets, or without pairs of what went there and back to where it began."""
+    images = model.predict(data)
+    pairs = [(images[label], data[side]) for label, side in (("rec_A", "A"), ("rec_B", "B")) if label in images]
+    pairs = pairs or [(images["fake_B"], data["B"])]
+    return sum((image - target).abs().mean().item() for image, target in pairs)
+
+
+@each_model
+def test_one_batch_can_be_learned_by_heart(name: str, tiny: list[str]) -> None:
+    model, data = make(name, tiny), batch()
+    step = Updater(model, OptimizerOptions(lr=0.002), seed=0, precision="fp32")
+    before = error(model, data)
+    for number in range(STEPS):
+        losses = step.step(data, number)
+    assert all(torch.isfinite(value) for value in losses.values())
+    threshold = CYCLE_THRESHOLD if "rec_A" in model.visuals else THRESHOLD
+    assert error(model, data) < threshold * before
+
+
+@each_model
+def test_phases_partition_the_trainable_networks(name: str, tiny: list[str]) -> None:
+    model = make(name, tiny)
+    phases = model.phases()
+    names = [network for phase in phases for network in phase.networks]
+    assert sorted(names) == sorted(model.networks())
+    parameters = [id(p) for phase in phases for n in phase.networks for p in model.networks()[n].parameters()]
+    assert len(parameters) == len(set(parameters)) == sum(1 for _ in model.parameters())
+    assert len({phase.name for phase in phases}) == len(phases)
+
+
+@each_model
+def test_losses_are_named_scalars_and_images_fit_the_inputs(name: str, tiny: list[str]) -> None:
+    model, data = make(name, tiny), batch(size=2)
+    images = model(data)
+    assert all(image.shape == data["A"].shape for image in images.values())
+    losses = {k: v for phase in model.phases() for k, v in phase.loss(data, images).items()}
+    assert all(value.ndim == 0 and value.requires_grad for value in losses.values())
+
+
+@each_model
+def test_predictions_have_no_gradient_and_come_in_the_order_of_the_page(name: str, tiny: list[str]) -> None:
+    model, data = make(name, tiny), batch()
+    images = model.predict(data)
+    assert list(images) == [label for label in model.visuals if label in images]
+    assert not any(image.requires_grad for image in images.values())
+    assert torch.equal(images["real_A"], data["A"])
+
+
+def test_established_names_of_losses_and_pictures(tiny: list[str]) -> None:
+    expected = {
+        "pix2pix": ("G_GAN G_L1 D_real D_fake", "real_A fake_B real_B"),
+        "cycle_gan": (
+            "D_A G_A cycle_A idt_A D_B G_B cycle_B idt_B",
+            "real_A fake_B rec_A idt_B real_B fake_A rec_B idt_A",
+        ),
+        "template": ("G_L1", "real_A fake_B real_B"),
+    }
+    for name, (losses, labels) in expected.items():
+        model = make(name, tiny)
+        found = Updater(model, OptimizerOptions(), seed=0, precision="fp32").step(batch(), 0)
+        assert set(found) == set(losses.split())
+        assert list(model.predict(batch())) == labels.split()
+
+
+@each_model
+def test_the_seed_decides_the_weights(name: str, tiny: list[str]) -> None:
+    first, again, other = (make(name, tiny, "--seed", seed).state_dict() for seed in ("1", "1", "2"))
+    assert all(torch.equal(value, again[key]) for key, value in first.items())
+    assert any(not torch.equal(value, other[key]) for key, value in first.items())
+
+
+@each_model
+def test_bf16_trains_weights_kept_in_fp32(name: str, tiny: list[str]) -> None:
+    model = make(name, tiny)
+    losses = Updater(model, OptimizerOptions(), seed=0, precision="bf16").step(batch(), 0)
+    assert all(torch.isfinite(value) and value.dtype == torch.float32 for value in losses.values())
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+@each_model
+def test_channels_may_differ_between_the_domains(name: str, tiny: list[str]) -> None:
+    more = ["--lambda_identity", "0"] if name == "cycle_gan" else []
+    model = make(name, tiny, "--input_nc", "1", "--output_nc", "4", *more)
+    data = {"A": torch.zeros(1, 1, 32, 32), "B": torch.zeros(1, 4, 32, 32)}
+    Updater(model, OptimizerOptions(), seed=0, precision="fp32").step(data, 0)
+    assert model.predict(data)["fake_B"].shape == (1, 4, 32, 32)
+
+
+def test_masked_pixels_do_not_count(tiny: list[str]) -> None:
+    model, data = make("template", tiny).eval(), batch()
+    mask = torch.ones(1, 1, 32, 32)
+    mask[..., :16] = 0
+    spoiled = data | {"B": torch.where(mask > 0, data["B"], torch.tensor(9.0)), "B_mask": mask}
+    (phase,) = model.phases()
+    images = model(data)
+    half = (images["fake_B"] - data["B"])[..., 16:].abs().mean()
+    assert phase.loss(spoiled, images)["G_L1"].item() == pytest.approx(half.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "part"),
+    [
+        ("cycle_gan", ["--input_nc", "1"], "--lambda_identity 0"),
+        ("pix2pix", ["--lambda_L1", "0", "--lambda_GAN", "0"], "nothing to train"),
+        ("test", [], "only translates"),
+    ],
+)
+def test_impossible_methods_are_refused_in_one_line(tiny: list[str], name: str, words: list[str], part: str) -> None:
+    with pytest.raises(UserError, match=part):
+        make(name, tiny, *words)
+
+
+def test_a_crop_that_the_network_cannot_take_names_one_that_it_can() -> None:
+    words = ["--dataroot", ".", "--model", "pix2pix", "--ngf", "1", "--ndf", "1", "--crop_size", "250"]
+    with pytest.raises(UserError, match="--crop_size 250 must divide by 256.*--crop_size 256.*unet_128"):
+        build_model(TrainOptions().parse(words), train=True)
+
+
+class Doubling(nn.Module):
+    """Count calls; return a tensor in a list in a tuple-like output."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers, self.calls = nn.Sequential(nn.Conv2d(1, 2, 3), *layers), 0
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        self.calls += 1
+        return [self.layers(x), x * 2]
+
+
+@pytest.mark.parametrize("layer", [nn.Identity, lambda: nn.BatchNorm2d(2), nn.Dropout, nn.Dropout2d])
+@pytest.mark.parametrize("training", [True, False])
+def test_split_calls_equal_single_calls(layer: Any, training: bool) -> None:
+    network = Doubling(layer()).double().train(training)
+    inputs = [torch.rand(count, 1, 5, 5, dtype=torch.float64) for count in (1, 3, 2)]
+    torch.manual_seed(0)
+    expected = [network(x) for x in inputs]
+    network.calls = 0
+    torch.manual_seed(0)
+    found = split_calls(network, *inputs)
+    one_call = layer is nn.Identity or not training
+    assert network.calls == (1 if one_call else 3)
+    for one, other in zip(itertools.chain(*found), itertools.chain(*expected), strict=True):
+        assert torch.allclose(one, other, atol=1e-12)
+
+
+def test_split_calls_take_different_sizes_one_by_one() -> None:
+    network = Doubling()
+    found = split_calls(network, torch.zeros(1, 1, 5, 5), torch.zeros(1, 1, 7, 5))
+    assert [output[0].shape[-2] for output in found] == [3, 5]
+
+
+def test_split_calls_keep_named_tuples_of_discriminators(tiny: list[str]) -> None:
+    import a2b
+
+    network = a2b.build_discriminator("basic", ndf=4)
+    first, second = torch.rand(1, 3, 32, 32), torch.rand(2, 3, 32, 32)
+    for x, outputs in zip((first, second), split_calls(network, first, second), strict=True):
+        (output,), (expected,) = outputs, network(x)
+        assert torch.allclose(output.logits, expected.logits, atol=1e-5)
+        assert type(output) is type(expected)
+
+
+def test_a_builder_repeats_its_weights() -> None:
+    from models.networks import GENERATORS
+
+    options = GENERATORS.options("resnet_6blocks")(ngf=2)
+    choices = {"netG": (GENERATORS.get("resnet_6blocks"), options)}
+    first, second = (Builder(choices, Channels(3, 3), seed=4) for _ in range(2))
+    one, other, later = first.generator(3, 3), second.generator(3, 3), first.generator(3, 3)
+    assert torch.equal(one.model[1].weight, other.model[1].weight)
+    assert not torch.equal(one.model[1].weight, later.model[1].weight)

@@ -13,13 +13,14 @@ from models.base import Images, TranslationModel
 from util.device import arithmetic
 
 TEST_NORMS = ("auto", "batch", "running")
+_SMALLEST = 16  # pixels; below it the reflection padding inside some networks is wider than their feature maps
 
 
 class Predictor:
     """A model ready for inference: no dropout, no gradients, any image size.
 
-    Images whose sides do not divide by the network's ``size_multiple`` are padded by replication, centred, and
-    cropped back afterwards.
+    Images that are tiny, or whose sides do not divide by the network's ``size_multiple``, are padded by replication,
+    centred, and cropped back afterwards.
 
     Args:
         model: holding trained weights.
@@ -36,9 +37,10 @@ class Predictor:
         networks = model.networks().values()
         self.size_multiple = max((getattr(n, "size_multiple", 1) for n in networks), default=1)
         self.scale = max((getattr(n, "scale", 1) for n in networks), default=1)
+        self.one_by_one = False
         for network in networks:
             if test_norm == "batch" or (test_norm == "auto" and type(network).__name__ == "UnetGenerator"):
-                use_image_statistics(network)
+                self.one_by_one |= use_image_statistics(network)
 
     @torch.no_grad()
     def __call__(self, batch: Mapping[str, Any]) -> Images:
@@ -48,6 +50,10 @@ class Predictor:
             batch: "A" and, where the method needs it, "B": float32 (N,C,H,W) in [-1,1].
         """
         tensors = {side: batch[side] for side in ("A", "B") if side in batch}
+        count = len(tensors["A"])
+        if self.one_by_one and count > 1:
+            parts = [self({side: tensor[i : i + 1] for side, tensor in tensors.items()}) for i in range(count)]
+            return {label: torch.cat([part[label] for part in parts]) for label in parts[0]}
         padded = {side: self._pad(tensor.to(self.device)) for side, tensor in tensors.items()}
         with arithmetic(self.device, self.precision):
             images = self.model.predict(padded)
@@ -75,13 +81,15 @@ class Predictor:
 
 
 def _margins(size: int, multiple: int) -> tuple[int, int]:
-    missing = -size % multiple
+    wanted = max(size, _SMALLEST)
+    missing = wanted + -wanted % multiple - size
     return missing // 2, missing - missing // 2
 
 
-def use_image_statistics(network: nn.Module) -> None:
-    """Let batch norm layers normalise each image by its own statistics and leave their buffers alone."""
-    for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.train()
-            module.momentum = 0.0
+def use_image_statistics(network: nn.Module) -> bool:
+    """Let batch norm layers normalise by the statistics of the batch and leave their own alone; say if it has any."""
+    layers = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    for layer in layers:
+        layer.train()
+        layer.momentum = 0.0
+    return bool(layers)

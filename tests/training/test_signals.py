@@ -52,17 +52,27 @@ def test_a_signal_saves_and_the_run_can_go_on(
     aligned: pathlib.Path, tmp_path: pathlib.Path, tiny: list[str], train: Callable[..., int], number: int, code: int
 ) -> None:
     where = ["--model", "template", "--dataroot", str(aligned), "--checkpoints_dir", str(tmp_path), "--name", "run"]
-    command = [sys.executable, "train.py", *where, *tiny, "--n_epochs", "10000", "--num_threads", "1"]
+    command = [sys.executable, "train.py", *where, *tiny, "--n_epochs", "10000", "--num_threads", "2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     _wait_for_steps(process, tmp_path / "run")
-    process.send_signal(number)
+    if number == signal.SIGINT:  # a terminal sends Ctrl-C to the loader's processes too
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code, errors
     assert "Traceback" not in errors
     done = load_state(tmp_path / "run")["position"]
     assert done[2] >= 2
-    assert train("--continue_train", *where, "--num_threads", 0, "--max_steps", done[2] + 2) == 0
+    quiet = ["--display_id", 0, "--no_html", "--gpu_ids", "-1", "--num_threads", 0]
+    assert train("--continue_train", *where, *quiet, "--max_steps", done[2] + 2) == 0
     assert load_state(tmp_path / "run")["position"][2] == done[2] + 2

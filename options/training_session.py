@@ -56,7 +56,7 @@ class TrainingSession:
     def _train(self, trainer: Trainer, images: int, folder: Any) -> int:
         info = self._facts(trainer, images, folder)
         self._announce(trainer, info.total_steps)
-        loggers = make_loggers(self.options.of(DisplayOptions), info)
+        loggers = make_loggers(self.options.of(DisplayOptions))
         loggers.start(info)
         try:
             return trainer.fit(loggers)

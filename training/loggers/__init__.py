@@ -18,14 +18,20 @@ __all__ = [
 ]
 
 
-def make_loggers(options: DisplayOptions, info: RunInfo) -> LoggerGroup:
+def make_loggers(options: DisplayOptions) -> LoggerGroup:
     """Return the loggers that ``options`` ask for, not yet started; UserError where one cannot be had."""
     from training.loggers.console import Console
     from training.loggers.html import HtmlPage
     from training.loggers.jsonl import JsonLines
     from training.loggers.loss_log import LossLog
+    from training.loggers.visdom import VisdomWindows
+    from training.loggers.wandb import WandbLogger
 
     loggers: list[Logger] = [LossLog(), JsonLines(), Console()]
     if not options.no_html:
         loggers.append(HtmlPage(options.display_winsize))
+    if options.display_id > 0:
+        loggers.append(VisdomWindows(options))
+    if options.use_wandb:
+        loggers.append(WandbLogger(options.wandb_project_name))
     return LoggerGroup(loggers)

@@ -57,6 +57,10 @@ class RunInfo:
         return self.start.total_iters > 0
 
 
+class LoggerUnavailable(Exception):
+    """A logger cannot work here; the message is one whole line that says why and what helps."""
+
+
 class Logger(Protocol):
     """One place that shows or stores how the training goes.
 

@@ -72,9 +72,7 @@ def _lighter_network(flags: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
 
 def _fewer_epochs(flags: Mapping[str, Any], share: float) -> tuple[dict[str, Any], float]:
     """Shorten both halves of the schedule to ``share`` of their epochs, at least one each."""
-    both = flags.get("n_epochs"), flags.get("n_epochs_decay")
-    if both[0] is None or both[1] is None:
-        return {}, 1.0
+    both = [flags.get("n_epochs", 0), flags.get("n_epochs_decay", 0)]
     fewer = [max(1, math.floor(count * share)) if count else 0 for count in both]
-    factor = sum(fewer) / max(1, sum(both))
-    return ({"n_epochs": fewer[0], "n_epochs_decay": fewer[1]}, factor) if factor < 1 else ({}, 1.0)
+    factor = sum(fewer) / (sum(both) or 1)
+    return ({"n_epochs": fewer[0], "n_epochs_decay": fewer[1]}, factor) if 0 < factor < 1 else ({}, 1.0)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from training.loggers.base import Logger, Position, RunInfo, Times
+from training.loggers.base import Logger, LoggerUnavailable, Position, RunInfo, Times
 
 if TYPE_CHECKING:  # --help stays free of it
     import numpy as np
@@ -82,6 +82,9 @@ def _survive(name: str, action: Callable[..., object], *args: Any, **keywords: A
     """Run ``action`` and return whether it succeeded, reporting a failure in one line."""
     try:
         action(*args, **keywords)
+    except LoggerUnavailable as error:
+        say(str(error))
+        return False
     except Exception as error:  # any fault of a logger must end here, not in the training
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         say(f"{name} stopped ({reason[:300]}); training goes on without it")

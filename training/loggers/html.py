@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 import re
 import time
-from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -18,6 +16,7 @@ from PIL import Image
 from evaluation.style import new_page, options_fold, printable
 from training.loggers.base import Position, RunInfo, SilentLogger, Times
 from training.loggers.curves import svg_curve
+from training.loggers.history import LossHistory
 from training.loggers.text import duration
 from util.files import atomic_file, write_text
 
@@ -159,33 +158,6 @@ class HtmlPage(SilentLogger):
 
     def _label_order(self, label: str) -> tuple[int, str]:
         return (self._labels.index(label) if label in self._labels else len(self._labels), label)
-
-
-class LossHistory:
-    """All losses of a ``losses.jsonl``, read as the file grows: name -> (total images, values)."""
-
-    def __init__(self, path: pathlib.Path) -> None:
-        self.path = path
-        self.values: dict[str, tuple[list[int], list[float]]] = {}
-        self._offset = 0
-
-    def update(self) -> None:
-        """Read the complete lines that were added since the last call."""
-        if not self.path.exists():
-            return
-        with self.path.open("rb") as file:
-            file.seek(self._offset)
-            new = file.read()
-        complete = new[: new.rfind(b"\n") + 1]
-        self._offset += len(complete)
-        for line in complete.splitlines():
-            self._add(json.loads(line))
-
-    def _add(self, record: dict[str, Any]) -> None:
-        for name, value in record["losses"].items():
-            steps, values = self.values.setdefault(name, ([], []))
-            steps.append(record["total_iters"])
-            values.append(float("nan") if value is None else value)
 
 
 def write_png(path: pathlib.Path, image: np.ndarray) -> None:

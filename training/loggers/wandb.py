@@ -1,0 +1,51 @@
+"""Weights & Biases, for those who ask for it by ``--use_wandb``."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+
+from training.loggers.base import Position, RunInfo, SilentLogger, Times
+from util.errors import UserError
+
+
+class WandbLogger(SilentLogger):
+    """Send losses and images to a Weights & Biases project.
+
+    Raises:
+        UserError: the package is not installed.
+    """
+
+    slow = True
+
+    def __init__(self, project: str) -> None:
+        try:
+            self._wandb: Any = importlib.import_module("wandb")
+        except ImportError:
+            raise UserError("--use_wandb needs the package wandb: pip install wandb, or leave the flag out") from None
+        self._project = project
+        self._run: Any = None
+
+    def start(self, info: RunInfo) -> None:
+        """Open a run, resuming the one of the same name and folder."""
+        config = {name: str(value) for name, value in info.options.items()}
+        resume = "allow" if info.resumed else None
+        self._run = self._wandb.init(project=self._project, name=info.name, config=config, resume=resume)
+
+    def losses(self, position: Position, losses: dict[str, float], times: Times) -> None:
+        """Send the losses, the learning rate and the epoch."""
+        rate = {} if times.lr is None else {"lr": times.lr}
+        self._run.log({**losses, **rate, "epoch": position.epoch}, step=position.total_iters)
+
+    def visuals(self, position: Position, visuals: dict[str, np.ndarray], *, save: bool) -> None:
+        """Send the images."""
+        images = {label: self._wandb.Image(image) for label, image in visuals.items()}
+        self._run.log(images, step=position.total_iters)
+
+    def close(self) -> None:
+        """Finish the run."""
+        if self._run is not None:
+            self._run.finish()
+            self._run = None

@@ -50,6 +50,8 @@ class TranslationModel(nn.Module):
 
     #: label -> domain of the images that predict() returns, in the order pages show them
     visuals: Mapping[str, str] = {}
+    #: terms in the order logs show them; others follow
+    loss_names: tuple[str, ...] = ()
 
     def prepare_training(self, build: Builder) -> None:
         """Build what only training needs: discriminators and losses."""

@@ -35,6 +35,7 @@ class CycleGAN(TranslationModel):
     G_A translates A to B and D_A judges B images; G_B and D_B are the other direction.
     """
 
+    loss_names = ("D_A", "G_A", "cycle_A", "idt_A", "D_B", "G_B", "cycle_B", "idt_B")
     visuals = {
         **{"real_A": "A", "fake_B": "B", "rec_A": "A", "idt_B": "A"},
         **{"real_B": "B", "fake_A": "A", "rec_B": "B", "idt_A": "B"},

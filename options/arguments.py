@@ -73,5 +73,5 @@ def check_known(
         owner = elsewhere().get(name)
         if owner:
             raise UserError(f"{source}: --{name} belongs to {owner}, which this command does not use")
-        hint = did_you_mean(name, known) or "; --help lists the flags"
+        hint = did_you_mean(f"--{name}", [f"--{flag}" for flag in known]) or "; --help lists the flags"
         raise UserError(f"{source}: unknown flag --{name}{hint}")

@@ -24,12 +24,17 @@ def save_options(options: Options, folder: pathlib.Path, phase: str) -> None:
     write_text(folder / f"{phase}_opt.txt", format_options(options))
 
 
-def format_options(options: Options) -> str:
-    """Return one line per flag: name, value, and where the value came from unless it is the default."""
+def format_options(options: Options, everything: bool = True) -> str:
+    """Return one line per flag: name, value, and where it came from when it is not the default.
+
+    ``everything`` false leaves the defaults out.
+    """
     lines = ["----------------- Options ---------------"]
     for name, value in sorted(options.values.items()):
-        source = options.sources[name]
-        note = "" if source == "default" else f"\t[{source}; default: {options.flags[name].default}]"
+        default = options.flags[name].default
+        if value == default and not everything:
+            continue
+        note = "" if value == default else f"\t[{options.sources[name]}; default: {default}]"
         lines.append(f"{name:>25}: {value!s:<30}{note}".rstrip())
     return "\n".join([*lines, "----------------- End -------------------", ""])
 

@@ -31,7 +31,11 @@ class ResultOptions:
     lpips_weights: str | None = option(None, "local LPIPS weights; without them torchvision's cached ones", "session")
 
 
-_TEST_DEFAULTS = {"no_flip": True, "serial_batches": True, "batch_size": 1, "phase": "test"}
+_TEST_DEFAULTS = {
+    **{"no_flip": True, "serial_batches": True, "batch_size": 1, "phase": "test"},
+    "max_dataset_size": None,
+}
+_OF_THE_DATA_SET = ("dataset_mode", "dir_A", "dir_B")
 _ANY_SIDE = ("model", "direction", "input_nc", "output_nc")
 
 
@@ -59,7 +63,8 @@ class TestOptions(BaseOptions):
             return [_from_weights(early), Source("test default", dict(_TEST_DEFAULTS), strict=False)]
         source = saved_source(folder, saved)
         if given.get("model") not in (None, source.values["model"]):
-            del source.values["dataset_mode"]
+            for name in _OF_THE_DATA_SET:
+                source.values.pop(name, None)
         return [source, Source("test default", dict(_TEST_DEFAULTS), strict=False)]
 
     def finish(self, options: Options) -> Options:

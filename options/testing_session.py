@@ -33,7 +33,7 @@ class TestingSession:
     def __init__(self, options: Options) -> None:
         self.options, values = options, options.values
         self.run_folder = run_folder(values["checkpoints_dir"], values["name"])
-        print(format_options(options), end="")
+        print(format_options(options, everything=values["dry_run"] or values["verbose"]), end="")
         self.model = load_model(options, self.run_folder)
         print(describe_networks(self.model, values["verbose"]))
 
@@ -71,7 +71,7 @@ def translate_all(predictor: Predictor, dataset: Any, count: int, seed: int, rep
 
 def translate(predictor: Predictor, sample: dict[str, Any]) -> dict[str, torch.Tensor]:
     """Return one sample's images (C,H,W) in [-1,1] by label, inputs included."""
-    batch = {side: sample[side][None] for side in ("A", "B") if side in sample}
+    batch: dict[str, Any] = {side: sample[side][None] for side in ("A", "B") if side in sample}
     return {label: image[0] for label, image in predictor(batch).items()}
 
 

@@ -30,10 +30,10 @@ class TrainingSession:
     """Build the model at once, so that ``--dry_run`` can stop there, and train on :meth:`run`."""
 
     def __init__(self, options: Options) -> None:
-        self.options = options
-        print(format_options(options), end="")
+        self.options, values = options, options.values
+        print(format_options(options, everything=values["dry_run"] or values["verbose"]), end="")
         self.model = build_model(options, train=True)
-        print(describe_networks(self.model, options.values["verbose"]))
+        print(describe_networks(self.model, values["verbose"]))
 
     def run(self) -> int:
         """Open the data and the folder, restore or start, train; return the exit code."""

@@ -178,13 +178,23 @@ class Trainer:
             return before.total_iters // frequency < self.position.total_iters // frequency
 
         self.loggers.progress(self.position)
-        if due(self.frequencies.report):
-            self.loggers.losses(self.position, {name: value.item() for name, value in losses.items()}, times)
+        if due(self.frequencies.report) or self._ends_short_epoch():
+            self.loggers.losses(self.position, self._named(losses), times)
         if due(self.frequencies.display) or due(self.frequencies.page) or before.step == 0:
             pictures = self.previewer.pictures(self.model, batch)
             self.loggers.visuals(self.position, pictures, save=due(self.frequencies.page) or before.step == 0)
         if due(self.save_options.save_latest_freq):
             self._save(f"iter_{self.position.total_iters}" if self.save_options.save_by_iter else "latest")
+
+    def _ends_short_epoch(self) -> bool:
+        """Whether an epoch ends that is too short to come to a report otherwise."""
+        images = len(self.loader.dataset)
+        return images < self.frequencies.report and self.position.iters >= images
+
+    def _named(self, losses: Losses) -> dict[str, float]:
+        """Return the values in the order in which the model's paper and logs name them."""
+        first = [name for name in self.model.loss_names if name in losses]
+        return {name: losses[name].item() for name in dict.fromkeys([*first, *losses])}
 
     def _save(self, label: str) -> None:
         save_state(self.folder, self.state_dict())

@@ -14,6 +14,7 @@ from models.base import Batch, Images, Losses, Phase, TranslationModel
 from training.pool import ImagePool
 from training.settings import OptimizerOptions
 from util.device import arithmetic
+from util.errors import UserError
 
 
 class Updater:
@@ -37,12 +38,14 @@ class Updater:
             for name, parameters in self.parameters.items()
         }
         self.pools = {name: ImagePool(options.pool_size) for phase in self.phases for name in phase.history}
+        self.size_multiple = max((getattr(n, "size_multiple", 1) for n in model.networks().values()), default=1)
         self._image_networks = {name for phase in self.phases if phase.through_images for name in phase.networks}
 
     def step(self, batch: Batch, step: int) -> Losses:
         """Update every network once on ``batch``; return the named losses, detached, still on the device."""
         torch.manual_seed(_hash(self.seed, step, "noise"))
         batch = {key: value.to(self.device) if isinstance(value, Tensor) else value for key, value in batch.items()}
+        self._check_sizes(batch)
         images = self._generate(batch)
         detached = {name: image.detach() for name, image in images.items()}
         losses: Losses = {}
@@ -56,6 +59,17 @@ class Updater:
                 losses |= self._run(phase, batch, detached | self._from_history(phase, detached, step))
             stepped |= set(phase.networks)
         return losses
+
+    def _check_sizes(self, batch: Batch) -> None:
+        for side in ("A", "B"):
+            if side not in batch:
+                continue
+            height, width = batch[side].shape[-2:]
+            if height % self.size_multiple or width % self.size_multiple:
+                raise UserError(
+                    f"{batch[f'{side}_paths'][0]}: {width}x{height} pixels in training, but the generator needs sides "
+                    f"that divide by {self.size_multiple}; use --preprocess crop with such a --crop_size"
+                )
 
     def set_rate(self, factor: float) -> float:
         """Set every optimizer's learning rate to ``factor`` times the initial one; return the rate."""

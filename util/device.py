@@ -26,7 +26,7 @@ def choose_device(gpu_ids: str) -> torch.device:
     if ids[0] >= count:
         raise UserError(f"--gpu_ids {gpu_ids}: this machine has {count} GPU(s), numbered from 0")
     if len(ids) > 1:
-        raise UserError(f"--gpu_ids {gpu_ids}: name one GPU; several train together only under torchrun")
+        raise UserError(f"--gpu_ids {gpu_ids}: name one GPU; training on several at once is not supported")
     accelerator = torch.accelerator.current_accelerator()
     assert accelerator is not None
     return torch.device(accelerator.type, ids[0])

@@ -6,6 +6,7 @@ import ast
 import functools
 import itertools
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -118,12 +119,18 @@ def test_help_and_mistakes_import_no_torch(words: list[str]) -> None:
     assert json.loads(done.stdout.splitlines()[-1]) == []
 
 
+def _seconds() -> float:
+    """Return the processor time of all ended child processes, which other programs on the machine hardly change."""
+    times = os.times()
+    return times.children_user + times.children_system if os.name == "posix" else time.perf_counter()
+
+
 def test_help_answers_at_once() -> None:
     seconds = []
     for _ in range(3):
-        began = time.perf_counter()
+        began = _seconds()
         done = subprocess.run([sys.executable, "train.py", "--help"], cwd=ROOT, capture_output=True, text=True)
-        seconds.append(time.perf_counter() - began)
+        seconds.append(_seconds() - began)
         assert done.returncode == 0
         assert "--dataroot" in done.stdout
     assert statistics.median(seconds) < HELP_SECONDS

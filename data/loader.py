@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -78,6 +79,7 @@ class EpochLoader:
             num_workers=workers,
             collate_fn=collate,
             persistent_workers=workers > 0,
+            worker_init_fn=_leave_ctrl_c_to_the_trainer,
             pin_memory=pin_memory,
             generator=torch.Generator().manual_seed(sample_seed(seed, 0, 0)),
             multiprocessing_context=context if workers else None,
@@ -179,6 +181,11 @@ def _unequal(name: str, first: dict[str, Any], other: dict[str, Any]) -> str:
         f"{first[side + '_paths']} gives {w1}x{h1} pixels, {other[side + '_paths']} {w2}x{h2}: one batch needs one "
         "size; use --preprocess resize_and_crop or scale_width_and_crop, or --batch_size 1"
     )
+
+
+def _leave_ctrl_c_to_the_trainer(_worker: int) -> None:
+    """A terminal sends Ctrl-C to workers too; only the main process, which saves first, shall answer it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _processors() -> int:

@@ -39,7 +39,7 @@ class Predictor:
         self.scale = max((getattr(n, "scale", 1) for n in networks), default=1)
         self.one_by_one = False
         for network in networks:
-            if test_norm == "batch" or (test_norm == "auto" and type(network).__name__ == "UnetGenerator"):
+            if test_norm == "batch" or (test_norm == "auto" and getattr(network, "test_norm", "running") == "batch"):
                 self.one_by_one |= use_image_statistics(network)
 
     @torch.no_grad()

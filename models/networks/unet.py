@@ -70,6 +70,7 @@ class UnetGenerator(nn.Module):
 
     value_range = (-1.0, 1.0)
     scale = 1
+    test_norm = "batch"  # as published: each test image is normalised by its own statistics
 
     def __init__(
         self, input_nc: int, output_nc: int, num_downs: int, ngf: int = 64, norm: str = "batch", dropout: bool = True

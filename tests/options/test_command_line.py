@@ -152,7 +152,7 @@ def test_two_names_of_one_norm() -> None:
 
 
 WRONG = {
-    "--batch_sise 4": "did you mean batch_size",
+    "--batch_sise 4": "did you mean --batch_size",
     "--batch 4": "unknown flag --batch",  # abbreviations are off
     "--lr fast": "--lr fast is not a number",
     "--batch_size 1.5": "--batch_size 1.5 is not a whole number",

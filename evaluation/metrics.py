@@ -16,9 +16,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 import torch
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from evaluation import perceptual
 from evaluation.perceptual import Lpips
@@ -26,7 +27,7 @@ from evaluation.table import format_rows, sorted_metrics
 from util.errors import UserError
 from util.files import write_text
 
-_SMALLEST_SSIM = 11
+_SSIM_WINDOW, _C1, _C2 = 11, 0.01**2, 0.03**2
 _said: set[str] = set()
 
 
@@ -96,28 +97,34 @@ def _psnr(difference: np.ndarray, data_range: float) -> float:
 
 
 def _ssim(fake: np.ndarray, real: np.ndarray, valid: np.ndarray) -> float:
-    """Return the mean SSIM over the valid pixels of images in units of the range; NaN where they are too small.
+    """Return the mean SSIM (Wang et al. 2004) over the valid pixels; NaN for images smaller than its window.
 
-    Float32, since torch convolves float64 ten times slower; the unit range keeps the error below 1e-5.
+    The map is torchmetrics' in float64, blurred by OpenCV since torch takes thirty times as long for float64.
+    Images are in units of the range.
     """
-    if min(valid.shape) < _SMALLEST_SSIM:
+    if min(valid.shape) < _SSIM_WINDOW:
         return math.nan
-    result = structural_similarity_index_measure(_nchw(fake), _nchw(real), data_range=1.0, return_full_image=True)
-    return float(result[1][0].numpy()[:, valid].mean(dtype=np.float64))
+    moments = (fake, real, fake * fake, real * real, fake * real)
+    mean_f, mean_r, square_f, square_r, product = (_blur(moment) for moment in moments)
+    both, squares = mean_f * mean_r, mean_f**2 + mean_r**2
+    luminance = (2 * both + _C1) / (squares + _C1)
+    structure = (2 * (product - both) + _C2) / (square_f + square_r - squares + _C2)
+    return float((luminance * structure)[valid].mean())
+
+
+def _blur(image: np.ndarray) -> np.ndarray:
+    blurred = cv2.GaussianBlur(image, (_SSIM_WINDOW, _SSIM_WINDOW), 1.5, borderType=cv2.BORDER_REFLECT_101)
+    return blurred.reshape(image.shape)
 
 
 def _unit(image: np.ndarray, valid: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Return float32 (H,W,C) with ``low`` as 0 and ``high`` as 1, and 0 where a pixel does not count."""
+    """Return float64 (H,W,C) with ``low`` as 0 and ``high`` as 1, and 0 where a pixel does not count."""
     filled = np.where(valid[..., None], image, low).astype(np.float64)
-    return ((filled - low) / (high - low)).astype(np.float32)
+    return (filled - low) / (high - low)
 
 
 def _hwc(image: np.ndarray) -> np.ndarray:
     return image[..., None] if image.ndim == 2 else image
-
-
-def _nchw(image: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
 
 
 def _size(image: np.ndarray) -> str:

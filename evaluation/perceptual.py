@@ -109,15 +109,6 @@ def _lpips(net: str, *, pretrained: bool) -> Any:
         return lpips.LPIPS(net=net, pretrained=pretrained, pnet_rand=True, verbose=False)
 
 
-def _skeleton(net: str) -> nn.Module:
-    """Return the lpips package's network with its own heads and a trunk still to be filled."""
-    import lpips
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torchvision, about the way the package asks for its layers
-        return lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
-
-
 def _shift_tolerant(state: Mapping[str, Tensor], path: pathlib.Path) -> nn.Module:
     """Return the complete network of ``state``: its own trunk, heads and input scaling."""
     network = _lpips("alex", pretrained=False)

@@ -55,7 +55,16 @@ def test_ssim_is_torchmetrics_on_images_without_holes() -> None:
     fake = np.clip(real + rng.normal(0, 30, real.shape), 0, 255).astype(np.float32)
     reference = StructuralSimilarityIndexMeasure(data_range=255.0)
     expected = reference(*(torch.from_numpy(x).permute(2, 0, 1)[None].double() for x in (fake, real)))
-    assert evaluate_pair(fake, real, BYTE)["ssim"] == pytest.approx(float(expected), abs=2e-3)
+    assert evaluate_pair(fake, real, BYTE)["ssim"] == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_psnr_and_ssim_do_not_depend_on_the_unit() -> None:
+    real = picture().astype(np.float32)
+    fake = real[::-1].copy()
+    metres, microns = (evaluate_pair(fake * unit, real * unit, ValueRange(0, 255 * unit)) for unit in (1.0, 1e6))
+    assert metres["ssim"] == pytest.approx(microns["ssim"], abs=1e-5)
+    assert metres["psnr"] == pytest.approx(microns["psnr"], abs=1e-4)
+    assert microns["rmse"] == pytest.approx(metres["rmse"] * 1e6, rel=1e-5)
 
 
 def test_errors_of_16_bit_images_are_in_file_units() -> None:

@@ -74,7 +74,7 @@ def test_every_row_label_and_metric_is_there(page: ResultsPage) -> None:
 
 
 def test_hostile_names_stay_text(page: ResultsPage) -> None:
-    name = '"><script>alert(1)</script>&amp; #%41?\'é'
+    name = "\"><script>alert(1)</script>&amp; #%41?'é"
     add(page, name.replace("/", "|"), {"fake": image(3)})
     page.finish()
     parsed = Parsed(page.folder / "index.html")
@@ -142,3 +142,39 @@ def test_rows_are_on_the_page_before_the_end(page: ResultsPage) -> None:
 def test_a_page_without_images_is_still_a_page(page: ResultsPage) -> None:
     page.finish(MetricTable())
     assert "0 images" in Parsed(page.folder / "index.html").text
+
+
+def test_rows_are_written_again_every_few_seconds(page: ResultsPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10_000, 2))
+    monkeypatch.setattr("evaluation.page.time.monotonic", lambda: float(next(clock)))
+    for number in range(9):
+        add(page, f"row {number}", {"fake": image(1)})
+    sections = [tag for tag, _ in Parsed(page.folder / "index.html").tags if tag == "section"]
+    assert len(sections) >= 8, "Ctrl-C would lose one row at most"
+
+
+def test_float_tiff_has_a_preview(page: ResultsPage) -> None:
+    path = page.folder / "images" / "depth_fake.tif"
+    values = np.linspace(-3, 7, 64, dtype=np.float32).reshape(8, 8)
+    write_image(path, values)
+    page.add("depth", {"fake": path}, {"fake": preview(values)})
+    page.finish()
+    (source,) = Parsed(page.folder / "index.html").all("img", "src")
+    assert source == "previews/depth_fake.tif.png"
+    assert np.array_equal(np.asarray(Image.open(page.folder / source)), preview(values))
+
+
+def test_very_large_images_are_shown_smaller(page: ResultsPage) -> None:
+    add(page, "huge", {"fake": np.zeros((1500, 30), np.uint8)})
+    page.finish()
+    (source,) = Parsed(page.folder / "index.html").all("img", "src")
+    with Image.open(page.folder / source) as shown:
+        assert shown.height == 1024
+
+
+def test_names_that_are_no_unicode_are_linked(page: ResultsPage) -> None:
+    add(page, "bad\udcff", {"fake": image(1)})
+    page.finish()
+    parsed = Parsed(page.folder / "index.html")
+    (source,) = parsed.all("img", "src")
+    assert source == "images/bad%FF_fake.png" and "bad\\udcff" in parsed.text

@@ -20,6 +20,7 @@ from training.loggers.visdom import VisdomWindows, loss_group
 from training.loggers.visdom_server import OwnServer, is_listening
 
 pytest.importorskip("visdom", reason="visdom is not installed")
+BEGIN = Position()
 TIMES = Times(0.1, 0.01)
 
 
@@ -29,7 +30,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def run_info(folder, start=Position()):
+def run_info(folder, start=BEGIN):
     return RunInfo(folder, "demo", "pix2pix", {}, {}, 100, 100, 10, 10, start)
 
 
@@ -107,7 +108,8 @@ def test_own_server_dies_with_a_killed_training(tmp_path):
     code = textwrap.dedent(f"""
         import pathlib, time
         from training.loggers.visdom_server import OwnServer
-        server = OwnServer({port}, pathlib.Path({str(tmp_path)!r})); server.wait(); print("up", flush=True); time.sleep(60)
+        server = OwnServer({port}, pathlib.Path({str(tmp_path)!r})); server.wait()
+        print("up", flush=True); time.sleep(60)
     """)
     training = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert training.stdout is not None and training.stdout.readline() == b"up\n"

@@ -18,8 +18,8 @@ class CommonDataOptions:
 
     dataroot: str | None = option(None, "folder of the images", "session")
     phase: str = option("train", "which part of the data: train, val, test", "session")
-    dir_A: str | None = option(None, "folder of A below --dataroot, such as input, or a whole path", "session")
-    dir_B: str | None = option(None, "folder of B below --dataroot, such as target, or a whole path", "session")
+    dir_A: str | None = option(None, "folder of A below --dataroot, such as input, or a whole path")
+    dir_B: str | None = option(None, "folder of B below --dataroot, such as target, or a whole path")
     val_fraction: float = option(
         0.1, "part held out, by name, from folders that have no train/ and test/", "identity", minimum=0, maximum=0.9
     )

@@ -22,7 +22,7 @@ def locate(root: pathlib.Path, name: str, phase: str) -> tuple[pathlib.Path, boo
             return folder, False
     if any((whole / other).is_dir() for other in PHASES):
         return whole / phase, False
-    if any((root / other / name).is_dir() for other in PHASES):
+    if not whole.is_dir() and any((root / other / name).is_dir() for other in PHASES):
         return root / phase / name, False
     return whole, True
 

@@ -61,7 +61,7 @@ def read_info(path: str | os.PathLike[str]) -> ImageInfo:
         UserError: as :func:`read_image`.
     """
     path = pathlib.Path(path)
-    head = _head(path)
+    head = _bytes(path, 32)
     if head[:8] == _PNG and len(head) >= 29 and head[25] in (0, 2, 4, 6):
         width, height, depth, kind = struct.unpack(">IIBB", head[16:26])
         _check_pixels(path, height, width)
@@ -120,24 +120,25 @@ def _pillow_info(path: pathlib.Path) -> ImageInfo | None:
 _CHANNELS = {"1": 1, "L": 1, "LA": 2, "P": 3, "RGB": 3, "RGBA": 4, "CMYK": 3, "YCbCr": 3}
 
 
-def _head(path: pathlib.Path) -> bytes:
+def _bytes(path: pathlib.Path, count: int = -1) -> bytes:
+    """Return the first ``count`` bytes of a file, or all."""
     try:
         with open(path, "rb") as file:
-            head = file.read(32)
+            data = file.read(count)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    if not head:
+    if not data:
         raise UserError(f"{path}: the file is empty; delete it or copy it again")
-    return head
+    return data
 
 
 def _guarded(path: pathlib.Path, decode: Callable[[bytes], np.ndarray]) -> np.ndarray:
     """Run a decoder, turning whatever it raises on bad bytes into one line."""
-    _head(path)
+    data = _bytes(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return decode(path.read_bytes())
+            return decode(data)
     except (UserError, MemoryError):
         raise
     except Exception as error:  # decoders raise anything on hostile bytes

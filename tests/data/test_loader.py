@@ -1,0 +1,140 @@
+"""Batches do not depend on workers or interruptions, and leave the global random state alone."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from data import DATASETS
+from data.common import CommonDataOptions, LoaderOptions
+from data.loader import EpochLoader, make_loader, sample_seed
+from data.readers import write_image
+from util.errors import UserError
+
+
+@pytest.fixture
+def dataset(tmp_path: pathlib.Path) -> Any:
+    rng = np.random.default_rng(0)
+    for index in range(7):
+        for letter in "AB":
+            write_image(tmp_path / f"train{letter}/{index}.png", rng.integers(0, 256, (12, 14, 3), dtype=np.uint8))
+    return _open(tmp_path)
+
+
+def _open(root: pathlib.Path, **flags: Any) -> Any:
+    common = CommonDataOptions(**({"dataroot": str(root), "load_size": 12, "crop_size": 8} | flags))
+    return DATASETS.get("unaligned")(DATASETS.options("unaligned")(), common, train=True)
+
+
+def _loader(dataset: Any, workers: int = 0, batch_size: int = 2, **settings: Any) -> EpochLoader:
+    options = LoaderOptions(batch_size=batch_size, num_threads=workers)
+    return EpochLoader(dataset, options, **({"seed": 5, "shuffle": True} | settings))
+
+
+def _equal(first: Iterable[dict[str, Any]], second: Iterable[dict[str, Any]]) -> bool:
+    pairs = list(zip(first, second, strict=True))
+    tensors = all(torch.equal(a[name], b[name]) for a, b in pairs for name in "AB")
+    return tensors and all(a[name] == b[name] for a, b in pairs for name in ("A_paths", "B_paths", "key"))
+
+
+def test_a_batch_stacks_tensors_and_lists_the_rest(dataset: Any) -> None:
+    loader = _loader(dataset, batch_size=3)
+    batches = list(loader)
+    assert [len(b["names"]) for b in batches] == [3, 3, 1] and len(loader) == 3
+    assert batches[0]["A"].shape == (3, 3, 8, 8) and batches[0]["A"].is_contiguous()
+    assert sorted(name for b in batches for name in b["names"]) == [str(i) for i in range(7)]
+    assert [len(b["key"]) for b in _loader(dataset, batch_size=3, drop_last=True)] == [3, 3]
+
+
+def test_workers_change_nothing_over_epochs(dataset: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("data.loader._processors", lambda: 2)
+    alone, two = _loader(dataset), _loader(dataset, workers=2)
+    for epoch in (1, 2):
+        assert _equal(alone.epoch(epoch), two.epoch(epoch))
+
+
+def test_workers_started_by_spawn_give_the_same(dataset: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("data.loader._processors", lambda: 1)
+    assert _equal(_loader(dataset), _loader(dataset, workers=1, context="spawn"))
+
+
+def test_epochs_and_seeds_differ(dataset: Any) -> None:
+    loader = _loader(dataset)
+    assert not _equal(loader.epoch(1), loader.epoch(2))
+    assert not _equal(loader.epoch(1), _loader(dataset, seed=6).epoch(1))
+    assert sample_seed(0, 1, 2) != sample_seed(0, 2, 1) and 0 <= sample_seed(0, 1, -1) < 2**63
+
+
+@pytest.mark.parametrize("offset", [0, 2, 4, 6, 8])
+def test_resuming_within_an_epoch_gives_the_rest_of_it(dataset: Any, offset: int) -> None:
+    whole = list(_loader(dataset).epoch(3))
+    options = LoaderOptions(batch_size=2, num_threads=0)
+    assert _equal(whole[offset // 2 :], make_loader(dataset, options, seed=5, shuffle=True, start=(3, offset)))
+
+
+def test_an_abandoned_epoch_leaves_no_trace(dataset: Any) -> None:
+    loader = _loader(dataset)
+    next(iter(loader.epoch(1)))
+    assert _equal(loader.epoch(2), _loader(dataset).epoch(2))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_global_random_state_is_not_touched(dataset: Any, workers: int) -> None:
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    list(_loader(dataset, workers=workers))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_without_shuffling_the_order_is_that_of_the_files(dataset: Any) -> None:
+    batches = _loader(dataset, shuffle=False)
+    assert [name for batch in batches for name in batch["names"]] == [str(i) for i in range(7)]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_file_is_one_line_from_any_worker(dataset: Any, tmp_path: pathlib.Path, workers: int) -> None:
+    path = tmp_path / "trainA/3.png"
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(UserError) as caught:
+        list(_loader(dataset, workers=workers))
+    assert "3.png" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_unequal_sizes_in_one_batch_name_both_files(dataset: Any, tmp_path: pathlib.Path) -> None:
+    write_image(tmp_path / "trainA/3.png", np.zeros((12, 20, 3), np.uint8))
+    whole = _open(tmp_path, preprocess="none")
+    with pytest.raises(UserError, match=r"\d\.png gives 14x12 pixels, .*3\.png 20x12: .*--batch_size 1"):
+        list(_loader(whole, shuffle=False))
+    assert len(list(_loader(whole, batch_size=1))) == 7
+
+
+class _Masked:
+    """Samples of which the second has a mask."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def load(self, index: int, generator: torch.Generator) -> dict[str, Any]:
+        mask = {"B_mask": torch.zeros(1, 2, 2)} if index else {}
+        return {"B": torch.zeros(3, 2, 2), "B_paths": str(index)} | mask
+
+
+def test_masks_are_filled_where_one_sample_has_one() -> None:
+    (batch,) = _loader(_Masked(), shuffle=False)
+    assert batch["B_mask"].flatten(1).tolist() == [[1.0] * 4, [0.0] * 4]
+    (first, second) = _loader(_Masked(), batch_size=1, shuffle=False)
+    assert "B_mask" not in first and "B_mask" in second
+
+
+def test_programming_errors_are_not_hidden() -> None:
+    class Broken(_Masked):
+        def load(self, index: int, generator: torch.Generator) -> dict[str, Any]:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        list(_loader(Broken()))

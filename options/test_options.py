@@ -24,7 +24,8 @@ class ResultOptions:
     aspect_ratio: float = option(1.0, "width of the results relative to their height", "session", minimum=0.01)
     eval: bool = option(False, "use the running statistics of batch norm (same as --test_norm running)", "session")
     test_norm: str = option(
-        "auto", "statistics of batch norm: the image's own or the training's", "session",
+        "auto", "statistics of batch norm: batch = the image's own, running = the training's; auto = the image's own for "
+        "U-Nets trained on single images, as published, else the training's", "session",
         choices=("auto", "batch", "running"),
     )  # fmt: skip
     display_winsize: int = option(256, "width of the pictures on the page", "session", minimum=1)
@@ -78,7 +79,11 @@ class TestOptions(BaseOptions):
             options = options.replace("--crop_size", load_size=values["crop_size"])
         if values["model"] == "test":
             options = _choose_side(options, saved)
-        return options.replace("--eval", test_norm="running") if values["eval"] else options
+        if values["eval"]:
+            return options.replace("--eval", test_norm="running")
+        if values["test_norm"] == "auto" and saved.get("batch_size", {}).get("value", 1) > 1:
+            return options.replace("training by batches", test_norm="running")
+        return options
 
 
 def weights_label(epoch: str, load_iter: int) -> str:

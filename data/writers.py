@@ -52,7 +52,7 @@ def write_image(path: str | os.PathLike[str], array: np.ndarray) -> None:
     if image.dtype.name not in ("uint8", "uint16", "float32"):
         raise ValueError(f"{path}: cannot write {image.dtype}; round it with data.value_range.as_dtype first")
     content = encode(path, np.ascontiguousarray(image))
-    with atomic_file(path) as file:
+    with atomic_file(path, durable=False) as file:
         file.write(content)
 
 

@@ -188,7 +188,7 @@ class ResultsPage:
         target = self.folder.joinpath("previews", *below[:-1], f"{below[-1]}.png")
         picture = Image.fromarray(preview.squeeze(-1) if preview.shape[-1] == 1 else preview)
         picture.thumbnail((_PREVIEW_PIXELS, _PREVIEW_PIXELS))
-        with atomic_file(target) as file:
+        with atomic_file(target, durable=False) as file:
             picture.save(file, "PNG")
         return target
 

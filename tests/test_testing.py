@@ -386,7 +386,7 @@ def test_a_wrong_network_flag_is_one_clear_line(
 def test_ctrl_c_keeps_what_is_done(runs: Runs, aligned: pathlib.Path, tmp_path: pathlib.Path) -> None:
     runs.make("pix", aligned, "--model", "pix2pix")
     write_image(tmp_path / "many" / "0000.png", noise((32, 32, 3)))
-    for number in range(1, 1000):
+    for number in range(1, 400):
         shutil.copy(tmp_path / "many" / "0000.png", tmp_path / "many" / f"{number:04}.png")
     words = [sys.executable, "test.py", *runs.words("pix", tmp_path / "many", "--model", "test")]
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -399,7 +399,7 @@ def test_ctrl_c_keeps_what_is_done(runs: Runs, aligned: pathlib.Path, tmp_path: 
     assert "Traceback" not in errors and "images are kept" in errors
     page = (runs.folder("pix") / "index.html").read_text()
     assert "0001_fake.png" in page
-    assert 4 <= len(runs.images("pix")) < 2000
+    assert 4 <= len(runs.images("pix")) < 800
 
 
 # runs that another tool made

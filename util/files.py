@@ -11,10 +11,12 @@ from typing import BinaryIO
 
 
 @contextlib.contextmanager
-def atomic_file(path: pathlib.Path) -> Iterator[BinaryIO]:
+def atomic_file(path: pathlib.Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     """Yield a binary file that takes the place of ``path`` when the block ends without an error.
 
     The data and the folder entry are on disk before the context returns; after an error ``path`` is as before.
+    Waiting for the disk can take a tenth of a second, so files made by the thousand, which can be made again, are
+    written without ``durable``: whole after a crash of the program, maybe not after one of the machine.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
@@ -22,14 +24,16 @@ def atomic_file(path: pathlib.Path) -> Iterator[BinaryIO]:
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    _sync_folder(path.parent)
+    if durable:
+        _sync_folder(path.parent)
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

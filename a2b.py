@@ -29,14 +29,14 @@ __all__ = ["Translator", "build_discriminator", "build_generator", "load"]
 
 
 def load(
-    path: str | os.PathLike[str], *, epoch: str = "latest", direction: str = "AtoB", gpu_ids: str = "0"
+    path: str | os.PathLike[str], *, epoch: str = "latest", direction: str | None = None, gpu_ids: str = "0"
 ) -> Translator:
     """Return a translator for a run folder or a weight file (.pth or .safetensors).
 
     Args:
         path: ``checkpoints/NAME``, or one generator's weights; their architecture is read off the file.
         epoch: which weights of a run folder.
-        direction: which generator of a two-sided run: "AtoB" or "BtoA".
+        direction: which generator of a two-sided run, "AtoB" or "BtoA"; the one it was trained in if left out.
         gpu_ids: a GPU's number, or "-1" for the CPU, which is also used where there is no GPU.
 
     Raises:

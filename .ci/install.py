@@ -2,6 +2,7 @@
 
 Standard library only, and parsed by old Pythons too, so that they can say what is wrong.
 """
+
 from __future__ import print_function
 
 import argparse
@@ -24,8 +25,10 @@ if sys.prefix == sys.base_prefix:  # a venv inside a venv would see the outer ba
 
 def main():
     if sys.version_info < OLDEST:
-        sys.exit("error: Python %d.%d is too old: install Python 3.11 or newer, or name it: "
-                 "make PYTHON=/path/to/python3.12" % sys.version_info[:2])
+        sys.exit(
+            "error: Python %d.%d is too old: install Python 3.11 or newer, or name it: "
+            "make PYTHON=/path/to/python3.12" % sys.version_info[:2]
+        )
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("requirements")
     parser.add_argument("--venv", default=".venv")
@@ -60,11 +63,15 @@ def create(venv):
     """Make the environment; it shares the interpreter's own packages where they hold a good torch."""
     found = output([sys.executable, "-c", PROBE % (OLDEST_TORCH,)])
     share = ["--system-site-packages"] if found else []
-    print("making %s with Python %d.%d" % ((venv,) + sys.version_info[:2])
-          + (", using the installed torch %s" % found if found else ""), flush=True)
+    print(
+        "making %s with Python %d.%d" % ((venv,) + sys.version_info[:2])
+        + (", using the installed torch %s" % found if found else ""),
+        flush=True,
+    )
     if subprocess.call([sys.executable, "-m", "venv"] + share + [venv]):
-        sys.exit("error: python -m venv failed; on Debian and Ubuntu: apt install python%d.%d-venv"
-                 % sys.version_info[:2])
+        sys.exit(
+            "error: python -m venv failed; on Debian and Ubuntu: apt install python%d.%d-venv" % sys.version_info[:2]
+        )
 
 
 def install_torch(python, index, pip_args):
@@ -74,8 +81,11 @@ def install_torch(python, index, pip_args):
     if index:
         print("installing torch from %s" % index, flush=True)
     elif sys.platform.startswith("linux"):
-        print("installing torch with CUDA: about 2.5 GB to download, 6 GB on disk. Without a GPU stop here (Ctrl-C)\n"
-              "and take the CPU build, 0.2 GB: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu", flush=True)
+        print(
+            "installing torch with CUDA: about 2.5 GB to download, 6 GB on disk. Without a GPU stop here (Ctrl-C)\n"
+            "and take the CPU build, 0.2 GB: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu",
+            flush=True,
+        )
     else:
         print("installing torch: about 0.2 GB to download", flush=True)
     pip(python, ["torch>=%d.%d" % OLDEST_TORCH, "torchvision"] + (["--index-url", index] if index else []) + pip_args)
@@ -84,8 +94,10 @@ def install_torch(python, index, pip_args):
 def check_torchvision(python):
     """End the program when torch and torchvision do not fit (an installed CPU torch, a CUDA torchvision)."""
     if not output([python, "-c", "import torchvision; print(torchvision.__version__)"]):
-        sys.exit("error: torchvision does not fit the installed torch %s: remove the virtual environment and run\n"
-                 "make again with TORCH_INDEX=... and a PYTHON that has no torch of its own" % torch_version(python))
+        sys.exit(
+            "error: torchvision does not fit the installed torch %s: remove the virtual environment and run\n"
+            "make again with TORCH_INDEX=... and a PYTHON that has no torch of its own" % torch_version(python)
+        )
 
 
 def install_old_visdom(python, pip_args):

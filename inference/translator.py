@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,20 +10,14 @@ import numpy as np
 import torch
 
 from data.sample import fit_channels
-from data.value_range import DTYPE_RANGES, ValueRange, as_dtype
+from data.value_range import DTYPE_RANGES
 from data.writers import as_hwc
+from inference.domain import Domain, fit_domains
+from inference.outputs import to_file_values
 from inference.predictor import Predictor
 
 if TYPE_CHECKING:
     from PIL import Image
-
-
-@dataclasses.dataclass(frozen=True)
-class Domain:
-    """What the values of a domain's files mean: their range, and the dtype that results are stored in."""
-
-    range: ValueRange
-    dtype: str
 
 
 class Translator:
@@ -48,10 +41,11 @@ class Translator:
             image: a PIL image, or an array H x W or H x W x C of uint8, uint16 or float32 file values.
 
         Returns:
-            The same kind. Values and dtype are those of the target domain that the run was trained on.
+            The same kind. Values and dtype are those of the target domain that the run was trained on; 16-bit
+            images of a run on whole 8-bit ranges give 16-bit images, and the other way round.
 
         Raises:
-            UserError: the image has a number of channels that the network cannot take.
+            UserError: the network cannot take this number of channels, or the run says nothing of this dtype.
         """
         if isinstance(image, np.ndarray):
             return self._translate(image)
@@ -60,13 +54,17 @@ class Translator:
     def _translate(self, array: np.ndarray) -> np.ndarray:
         if array.dtype.name not in DTYPE_RANGES:
             raise TypeError(f"an image of {array.dtype}: convert it to uint8, uint16 or float32")
-        own = Domain(ValueRange(*DTYPE_RANGES[array.dtype.name]), array.dtype.name)
-        source, target = self.domains.get("A", own), self.domains.get("B", own)
+        source, target = self._domains_of(array.dtype.name)
         fitted = fit_channels(as_hwc(array), self.channels[0], pathlib.Path("image"), "input_nc")
         tensor = torch.from_numpy(source.range.normalize(fitted)).permute(2, 0, 1)[None].contiguous()
         (result,) = (image for label, image in self.predictor({"A": tensor}).items() if label == "fake")
-        values = as_dtype(target.range.restore(result[0].permute(1, 2, 0).numpy()), target.dtype)
+        values = to_file_values(result[0], target.range, target.format.dtype)
         return values[..., 0] if array.ndim == 2 and values.shape[2] == 1 else values
+
+    def _domains_of(self, dtype: str) -> tuple[Domain, Domain]:
+        own = {side: Domain.whole(dtype, count) for side, count in zip("AB", self.channels, strict=True)}
+        domains = own | fit_domains(self.domains, {"A": dtype}, "image")
+        return domains["A"], domains["B"]
 
 
 def _from_pil(image: Image.Image) -> np.ndarray:

@@ -19,13 +19,11 @@ from util.option import option
 @dataclass(frozen=True)
 class CycleGANOptions:
     netG: str = option("resnet_9blocks", "generator architecture", "identity", registry=GENERATORS)
-    netD: str = option("basic", "discriminator architecture", "training", registry=DISCRIMINATORS)
+    netD: str = option("basic", "discriminator architecture", "identity", registry=DISCRIMINATORS)
     gan_mode: str = option("lsgan", "adversarial loss", registry=GAN_MODES)
     lambda_A: float = option(10.0, "weight of the cycle A -> B -> A", minimum=0)
     lambda_B: float = option(10.0, "weight of the cycle B -> A -> B", minimum=0)
-    lambda_identity: float = option(
-        0.5, "weight of the identity terms relative to the cycles; 0 skips them", minimum=0
-    )
+    lambda_identity: float = option(0.5, "weight of the identity terms relative to the cycles; 0 skips them", minimum=0)
 
 
 @MODELS.register("cycle_gan", options=CycleGANOptions, preset={"no_dropout": True, "dataset_mode": "unaligned"})

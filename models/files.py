@@ -26,10 +26,14 @@ def plain_state(network: nn.Module) -> dict[str, Tensor]:
 
 
 def save_networks(networks: dict[str, nn.Module], folder: pathlib.Path, epoch: str) -> None:
-    """Write each network's weights atomically as a plain state dict."""
+    """Write each network's weights atomically as a plain state dict; UserError when the disk takes no more."""
     for name, network in networks.items():
-        with atomic_file(weight_file(folder, epoch, name)) as file:
-            torch.save(plain_state(network), file)
+        path = weight_file(folder, epoch, name)
+        try:
+            with atomic_file(path) as file:
+                torch.save(plain_state(network), file)
+        except (OSError, RuntimeError) as error:
+            raise UserError(f"{path}: cannot be saved ({error}); free some space and use --continue_train") from None
 
 
 def load_networks(networks: dict[str, nn.Module], folder: pathlib.Path, epoch: str) -> None:

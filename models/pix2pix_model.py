@@ -20,7 +20,7 @@ from util.option import option
 @dataclass(frozen=True)
 class Pix2PixOptions(MixOptions):
     netG: str = option("unet_256", "generator architecture", "identity", registry=GENERATORS)
-    netD: str = option("basic", "discriminator architecture", "training", registry=DISCRIMINATORS)
+    netD: str = option("basic", "discriminator architecture", "identity", registry=DISCRIMINATORS)
     gan_mode: str = option("vanilla", "adversarial loss", registry=GAN_MODES)
     lambda_GAN: float = option(1.0, "weight of the adversarial term; 0 trains without a discriminator", minimum=0)
 
@@ -56,7 +56,7 @@ class Pix2Pix(TranslationModel):
         generator = Phase("G", ("G",), self.loss_G, through_images=True)
         if not self.options.lambda_GAN:
             return (generator,)
-        critic = Phase("D", ("D",), self.loss_D, scale=0.5, history=("fake_B",), penalty=self.penalty_D)
+        critic = Phase("D", ("D",), self.loss_D, scale=0.5, penalty=self.penalty_D)
         return critic, generator
 
     def loss_D(self, batch: Batch, images: Images) -> Losses:

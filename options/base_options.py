@@ -15,6 +15,7 @@ from options.arguments import read_config, scan
 from options.help import format_help
 from options.resolve import COMMAND_LINE, Options, Source, add_plugins, resolve
 from options.schema import Component, flags_of
+from util.errors import UserError
 from util.option import option
 
 REGISTRIES = (MODELS, DATASETS, GENERATORS, DISCRIMINATORS, GAN_MODES)
@@ -76,6 +77,9 @@ class BaseOptions:
         early = _peek(given)
         add_plugins(early.plugin, REGISTRIES)
         config = read_config(early.config) if early.config else {}
+        if "suffix" in config or "suffix" in given:
+            given = self._with_full_name(config, given)
+            early = _peek(given)
         sources = [] if wants_help else self.extra_sources(early, config | given)
         if config:
             sources.append(Source(str(early.config), config))
@@ -84,7 +88,12 @@ class BaseOptions:
         if wants_help:
             print(format_help(self.script, self.summary, options))
             sys.exit(0)
-        return self.finish(_with_suffix(options))
+        return self.finish(options)
+
+    def _with_full_name(self, config: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+        """Return the command line with ``--suffix`` filled in and made part of ``--name``."""
+        plain = resolve(self.roots(), [Source("--config", config, strict=False), Source(COMMAND_LINE, given)])
+        return given | {"name": full_name(plain.values), "suffix": ""}
 
 
 def _peek(given: dict[str, Any]) -> RunOptions:
@@ -101,14 +110,12 @@ def _some(raw: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {name: flags[name].convert(raw[name], COMMAND_LINE) for name in names if name in raw}
 
 
-def _with_suffix(options: Options) -> Options:
-    suffix = options.values["suffix"]
+def full_name(values: dict[str, Any]) -> str:
+    """Return the run's name with the suffix template filled in from the other flags."""
+    suffix = values["suffix"]
     if not suffix:
-        return options
-    from util.errors import UserError
-
+        return values["name"]
     try:
-        filled = suffix.format(**options.values)
+        return f"{values['name']}_{suffix.format(**values)}"
     except (KeyError, IndexError, ValueError, AttributeError) as error:
         raise UserError(f"--suffix {suffix}: {error} is no flag; write for example {{model}}_{{netG}}") from None
-    return options.replace("--suffix", name=f"{options.values['name']}_{filled}", suffix="")

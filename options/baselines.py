@@ -18,8 +18,11 @@ _TRAINING_PAIRS = 500  # enough for a mean; reading a whole large training set w
 def baseline_rows(options: Options, test: Any, names: Collection[str]) -> dict[str, dict[str, float]]:
     """Return ``{baseline: {"rmse": value}}`` in file units for the named test pairs, fitted on training pairs.
 
-    Empty where source and target are halves of one file, or where there is no readable training split to fit on.
+    Empty where images are resized or cropped, since files are measured as they are; where source and target are
+    halves of one file; and where there is no readable training split to fit on.
     """
+    if options.values["preprocess"] != "none":
+        return {}
     measured = set(names)
     try:
         train = build_dataset(options.replace("baseline", phase="train"), train=False, ranges=test.ranges)

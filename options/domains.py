@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from data.value_range import DTYPE_RANGES, ValueRange
+from data.value_range import ValueRange
 from data.writers import FileFormat
+from inference.domain import Domain, fit_domains
 from inference.outputs import to_file_values
 from options.build import build_dataset
-from options.opened_run import saved_ranges
+from options.opened_run import saved_domains
 from options.resolve import Options
-from util.errors import UserError
-
-Meaning = tuple[ValueRange, FileFormat]
 
 
 @dataclass(frozen=True)
@@ -49,49 +47,15 @@ def open_data(options: Options, folder: pathlib.Path, sides: Mapping[str, str]) 
         UserError: the data cannot be opened, or its files are of another depth than the run was trained on and
             nothing says how their values correspond.
     """
-    saved = _saved(options, folder)
+    saved = saved_domains(options, folder)
     dataset = build_dataset(options, train=False, ranges=_ranges(saved))
-    fitted = _fit(saved, dataset.formats, options.values["dataroot"])
+    found = {side: file_format.dtype for side, file_format in dataset.formats.items()}
+    fitted = fit_domains(saved, found, f"--dataroot {options.values['dataroot']}")
     if fitted != saved:
         dataset = build_dataset(options, train=False, ranges=_ranges(fitted))
-    formats = {side: file_format for side, (_, file_format) in fitted.items()}
+    formats = {side: domain.format for side, domain in fitted.items()}
     return dataset, Domains(dataset.ranges | (_ranges(fitted) or {}), formats | dataset.formats, sides)
 
 
-def _saved(options: Options, folder: pathlib.Path) -> dict[str, Meaning]:
-    """Return what training kept; the two sides change places for the generator that translates back."""
-    back = {"A": "B", "B": "A"} if options.values.get("model_suffix") == "_B" else {}
-    return {
-        back.get(side, side): (ValueRange.from_dict(entry["range"]), FileFormat(**entry["format"]))
-        for side, entry in saved_ranges(folder).items()
-    }
-
-
-def _ranges(meanings: Mapping[str, Meaning]) -> dict[str, ValueRange] | None:
-    return {side: value_range for side, (value_range, _) in meanings.items()} or None
-
-
-def _fit(saved: dict[str, Meaning], found: Mapping[str, FileFormat], dataroot: str) -> dict[str, Meaning]:
-    """Let a run on whole 8-bit or 16-bit ranges take files of the other depth, and answer in that depth."""
-    fitted = {side: _convert(meaning, found.get(side), dataroot) for side, meaning in saved.items()}
-    deeper = fitted.get("A") != saved.get("A") and "B" in saved and "B" not in found
-    if deeper and _is_whole_range(saved["B"]) and saved["B"][1].dtype == saved["A"][1].dtype:
-        fitted["B"] = _convert(saved["B"], fitted["A"][1], dataroot)
-    return fitted
-
-
-def _convert(meaning: Meaning, found: FileFormat | None, dataroot: str) -> Meaning:
-    value_range, trained = meaning
-    if found is None or found.dtype == trained.dtype:
-        return meaning
-    if _is_whole_range(meaning) and found.dtype in ("uint8", "uint16"):
-        return ValueRange(*DTYPE_RANGES[found.dtype]), FileFormat(found.dtype, trained.channels)
-    raise UserError(
-        f"--dataroot {dataroot}: {found.dtype} files, but the run was trained on {trained.dtype} files with values "
-        f"{value_range.low:g} to {value_range.high:g}; convert them to {trained.dtype} with those values"
-    )
-
-
-def _is_whole_range(meaning: Meaning) -> bool:
-    value_range, trained = meaning
-    return trained.dtype in ("uint8", "uint16") and value_range == ValueRange(*DTYPE_RANGES[trained.dtype])
+def _ranges(domains: Mapping[str, Domain]) -> dict[str, ValueRange] | None:
+    return {side: domain.range for side, domain in domains.items()} or None

@@ -6,12 +6,12 @@ import json
 import pathlib
 from typing import Any
 
-from data.value_range import ValueRange
+from inference.domain import Domain
 from inference.predictor import Predictor
-from inference.translator import Domain, Translator
+from inference.translator import Translator
 from models.base import TranslationModel
 from models.builder import Builder, Channels
-from models.files import load_networks
+from models.files import load_into, load_networks
 from models.networks import GENERATORS
 from models.networks.foreign import clean_state_dict, infer_generator, load_weights
 from models.test_model import OneSided, OneSidedOptions
@@ -40,19 +40,19 @@ def saved_ranges(folder: pathlib.Path) -> dict[str, dict[str, Any]]:
         raise UserError(f"{path}: damaged; restore it, or delete it and give --value_range") from None
 
 
-def open_run(path: pathlib.Path, epoch: str, direction: str, gpu_ids: str) -> Translator:
+def saved_domains(options: Options, folder: pathlib.Path) -> dict[str, Domain]:
+    """Return what training kept; the two sides change places for the generator that translates back."""
+    back = {"A": "B", "B": "A"} if options.values.get("model_suffix") == "_B" else {}
+    return {back.get(side, side): Domain.from_dict(entry) for side, entry in saved_ranges(folder).items()}
+
+
+def open_run(path: pathlib.Path, epoch: str, direction: str | None, gpu_ids: str) -> Translator:
     """Open a run folder for one-sided translation."""
     words = ["--name", path.name, "--checkpoints_dir", str(path.parent), "--dataroot", ".", "--epoch", epoch]
-    options = TestOptions().parse([*words, "--model", "test", "--direction", direction])
+    side = ["--direction", direction] if direction else []
+    options = TestOptions().parse([*words, "--model", "test", *side])
     predictor = Predictor(load_model(options, path), choose_device(gpu_ids), test_norm=options.values["test_norm"])
-    saved = saved_ranges(path)
-    sides = ("B", "A") if options.values["model_suffix"] == "_B" else ("A", "B")
-    domains = {
-        role: Domain(ValueRange.from_dict(saved[side]["range"]), saved[side]["format"]["dtype"])
-        for role, side in zip(("A", "B"), sides, strict=True)
-        if side in saved
-    }
-    return Translator(predictor, (options.values["input_nc"], options.values["output_nc"]), domains)
+    return Translator(predictor, (options.values["input_nc"], options.values["output_nc"]), saved_domains(options, path))
 
 
 def open_weights(path: pathlib.Path, gpu_ids: str) -> Translator:
@@ -61,5 +61,5 @@ def open_weights(path: pathlib.Path, gpu_ids: str) -> Translator:
     name, values, input_nc, output_nc = infer_generator(state)
     choice = GENERATORS.get(name), GENERATORS.options(name)(**values)
     model = OneSided(OneSidedOptions(), Builder({"netG": choice}, Channels(input_nc, output_nc)))
-    model.generator.load_state_dict(state)
+    load_into(model.generator, path)
     return Translator(Predictor(model, choose_device(gpu_ids)), (input_nc, output_nc))

@@ -24,10 +24,12 @@ class ResultOptions:
     aspect_ratio: float = option(1.0, "width of the results relative to their height", "session", minimum=0.01)
     eval: bool = option(False, "use the running statistics of batch norm (same as --test_norm running)", "session")
     test_norm: str = option(
-        "auto", "statistics of batch norm: batch = the image's own, running = the training's; auto = the image's own for "
-        "U-Nets trained on single images, as published, else the training's", "session",
+        "auto",
+        "statistics of batch norm: batch = the image's own, running = the training's; auto = the image's own for "
+        "U-Nets trained on single images, as published, else the training's",
+        "session",
         choices=("auto", "batch", "running"),
-    )  # fmt: skip
+    )
     display_winsize: int = option(256, "width of the pictures on the page", "session", minimum=1)
     lpips_weights: str | None = option(None, "local LPIPS weights; without them torchvision's cached ones", "session")
 
@@ -116,9 +118,13 @@ def _side(values: dict[str, Any], saved: dict[str, Any]) -> str:
 
     label = weights_label(values["epoch"], values["load_iter"])
     found = find_generators(run_folder(values["checkpoints_dir"], values["name"]), label)
+    trained = saved["direction"]["value"] if "direction" in saved else "AtoB"
+    if "G" in found and saved and values["direction"] != trained:
+        raise UserError(
+            f"--direction {values['direction']}: the run has one generator, trained {trained}; leave the flag out"
+        )
     if "G" in found or not found:
         return ""
-    trained = saved["direction"]["value"] if "direction" in saved else "AtoB"
     return "_A" if values["direction"] == trained else "_B"
 
 

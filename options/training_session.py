@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import sys
-from typing import Any
 
 from data.common import LoaderOptions
 from data.loader import EpochLoader
+from data.value_range import ValueRange
 from models.base import TranslationModel
 from options.build import build_dataset, build_model, describe_data, describe_networks
-from options.opened_run import DATA_FILE
+from options.opened_run import DATA_FILE, saved_ranges
 from options.resolve import Options
 from options.saved import format_options, save_options
 from training.checkpoint import load_state
@@ -38,32 +39,29 @@ class TrainingSession:
     def run(self) -> int:
         """Open the data and the folder, restore or start, train; return the exit code."""
         options, values = self.options, self.options.values
-        dataset = build_dataset(options, train=True)
-        print(f"{len(dataset)} training images in {values['dataroot']}")
         folder = run_folder(values["checkpoints_dir"], values["name"])
         state = load_state(folder) if values["continue_train"] else None
-        if state is None:
-            fresh_folder(folder)
-        save_options(options, folder, "train")
-        write_text(folder / DATA_FILE, json.dumps(describe_data(dataset), indent=1))
+        dataset = build_dataset(options, train=True, ranges=_ranges_of(folder) if state else None)
+        print(f"{len(dataset)} training images in {values['dataroot']}")
         loaders = options.of(LoaderOptions)
         loader = EpochLoader(dataset, loaders, seed=values["seed"], shuffle=not values["serial_batches"])
         trainer = make_trainer(options, self.model, loader, folder)
         if state is not None:
             trainer.load_state_dict(state)
-        return self._train(trainer, len(dataset), folder)
-
-    def _train(self, trainer: Trainer, images: int, folder: Any) -> int:
-        info = self._facts(trainer, images, folder)
+        info = self._facts(trainer, len(dataset), folder)
         self._announce(trainer, info.total_steps)
-        loggers = make_loggers(self.options.of(DisplayOptions))
+        loggers = make_loggers(options.of(DisplayOptions))
+        if state is None:  # only now, when all that can fail at the start has not
+            fresh_folder(folder)
+            write_text(folder / DATA_FILE, json.dumps(describe_data(dataset), indent=1))
+        save_options(options, folder, "train")
         loggers.start(info)
         try:
             return trainer.fit(loggers)
         finally:
             loggers.close()
 
-    def _facts(self, trainer: Trainer, images: int, folder: Any) -> RunInfo:
+    def _facts(self, trainer: Trainer, images: int, folder: pathlib.Path) -> RunInfo:
         schedule, position = self.options.of(ScheduleOptions), trainer.position
         values, batch_size = self.options.values, self.options.values["batch_size"]
         epochs_left = total_epochs(schedule) - position.epoch + 1
@@ -96,7 +94,12 @@ class TrainingSession:
             print(advice)
 
 
-def make_trainer(options: Options, model: TranslationModel, loader: EpochLoader, folder: Any) -> Trainer:
+def _ranges_of(folder: pathlib.Path) -> dict[str, ValueRange] | None:
+    """Return the ranges the run began with, whatever has happened to its images since."""
+    return {side: ValueRange.from_dict(entry["range"]) for side, entry in saved_ranges(folder).items()} or None
+
+
+def make_trainer(options: Options, model: TranslationModel, loader: EpochLoader, folder: pathlib.Path) -> Trainer:
     """Put the model on its device and wire the trainer."""
     values, display = options.values, options.of(DisplayOptions)
     device = choose_device(values["gpu_ids"])

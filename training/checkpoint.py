@@ -34,7 +34,7 @@ def save_state(folder: pathlib.Path, state: dict[str, Any]) -> None:
         if path.exists():
             os.replace(path, folder / PREVIOUS)
         os.replace(path.with_suffix(".new"), path)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, zipfile.BadZipFile) as error:
         path.with_suffix(".new").unlink(missing_ok=True)
         raise UserError(f"{path}: cannot be saved ({error}); the save before it is intact") from None
 

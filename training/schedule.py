@@ -43,7 +43,6 @@ class Schedule:
         """Take the mean generator loss of an epoch; only ``plateau`` looks at it."""
         best = self.state["best"]
         improved = math.isinf(best) or loss < best - self.threshold * abs(best)  # a Wasserstein loss can be negative
-        self.state["best"] = min(best, loss)
-        self.state["stale"] = 0 if improved else self.state["stale"] + 1
+        self.state |= {"best": loss, "stale": 0} if improved else {"stale": self.state["stale"] + 1}
         if self.state["stale"] > self.patience:
             self.state |= {"factor": self.state["factor"] * self.shrink, "stale": 0}

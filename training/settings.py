@@ -22,9 +22,7 @@ class ScheduleOptions:
 
     n_epochs: int = option(100, "epochs at the initial learning rate", minimum=0)
     n_epochs_decay: int = option(100, "epochs over which the linear policy brings the rate to zero", minimum=0)
-    lr_policy: str = option(
-        "linear", "learning rate over the epochs", choices=("linear", "step", "plateau", "cosine")
-    )
+    lr_policy: str = option("linear", "learning rate over the epochs", choices=("linear", "step", "plateau", "cosine"))
     lr_decay_iters: int = option(50, "the step policy divides the rate by 10 every so many epochs", minimum=1)
     epoch_count: int = option(1, "number of the first epoch; --continue_train sets it by itself", minimum=1)
     max_steps: int | None = option(

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
 from models.base import Batch, Losses, TranslationModel
@@ -21,6 +20,7 @@ from training.schedule import Schedule, total_epochs
 from training.settings import SaveOptions, ScheduleOptions
 from training.signals import StopRequest
 from training.update import Updater
+from util.errors import UserError
 
 
 class Loader(Protocol):
@@ -102,7 +102,6 @@ class Trainer:
             "update": self.updater.state_dict(),
             "schedule": dict(self.schedule.state),
             "means": {"sums": dict(self.means.sums), "count": self.means.count},
-            "threads": torch.get_num_threads(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -133,7 +132,11 @@ class Trainer:
         self.loggers = loggers
         with StopRequest() as stop:
             while self.position.epoch <= total_epochs(self.schedule_options) and not self._done():
-                self._train_epoch(stop)
+                try:
+                    self._train_epoch(stop)
+                except UserError:  # a file that cannot be read must not cost the steps since the last save
+                    self._save("latest")
+                    raise
                 if stop.signal or self._done():
                     self._save("latest")
                     break

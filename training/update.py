@@ -88,6 +88,8 @@ class Updater:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned; the given tensors are copied, never aliased."""
+        if state["networks"].keys() != self.model.state_dict().keys():
+            raise UserError("--continue_train: the saved run has other networks; leave out --lambda_GAN and --netD")
         self.model.load_state_dict(state["networks"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(copy.deepcopy(state["optimizers"][name]))

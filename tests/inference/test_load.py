@@ -166,6 +166,17 @@ def test_a_run_translates_with_its_own_ranges(trained: Any) -> None:
     assert result.max() <= 50
 
 
+def test_another_depth_than_the_run_s_is_converted_or_refused(trained: Any) -> None:
+    folder = trained("pix2pix")
+    eight = pixels(32, 32, 3)
+    translate = a2b.load(folder, gpu_ids="-1")
+    deep = translate(eight.astype(np.uint16) * 257)
+    assert deep.dtype == np.uint16
+    assert np.abs(deep / 65535 - translate(eight) / 255).max() <= 0.5 / 255 + 1e-6
+    with pytest.raises(UserError, match="image: float32 files, but the run was trained on uint8 files"):
+        translate(eight.astype(np.float32))
+
+
 @pytest.mark.parametrize("trained_in", ["AtoB", "BtoA"])
 def test_direction_speaks_of_the_data_however_it_was_trained(trained: Any, trained_in: str) -> None:
     folder = trained("cycle_gan", "--direction", trained_in, "--value_range", "0,255/0,255")

@@ -170,9 +170,7 @@ def test_what_is_saved_along_the_way(train: Train, words: Any, tmp_path: pathlib
     assert (tmp_path / "run" / "train_opt.txt").is_file()
 
 
-def test_the_rate_of_every_step_follows_the_schedule(
-    train: Train, words: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_rate_of_every_step_follows_the_schedule(train: Train, words: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     rates: list[float] = []
     real = Updater.step
 

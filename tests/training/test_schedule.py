@@ -63,7 +63,7 @@ def test_plateau_lowers_the_rate_when_the_loss_is_stale() -> None:
 
 def test_plateau_looks_at_relative_progress_of_negative_losses_too() -> None:
     """A Wasserstein generator's loss is often negative and falling."""
-    assert plateau([-1.1**k for k in range(30)]) == [1] * 30
+    assert plateau([-(1.1**k) for k in range(30)]) == [1] * 30
     assert plateau([-5.0] * 16)[-1] < 1
 
 

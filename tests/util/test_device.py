@@ -38,7 +38,7 @@ def test_a_number_names_a_gpu(gpus: int) -> None:
     assert choose_device("1") == torch.device("cuda", 1)
 
 
-@pytest.mark.parametrize(("ids", "part"), [("2", "2 GPU"), ("0,1", "torchrun"), ("gpu", "number"), ("1.5", "number")])
+@pytest.mark.parametrize(("ids", "part"), [("2", "2 GPU"), ("0,1", "one GPU"), ("gpu", "number"), ("1.5", "number")])
 def test_impossible_gpus_are_refused_in_one_line(gpus: int, ids: str, part: str) -> None:
     with pytest.raises(UserError, match=part) as caught:
         choose_device(ids)

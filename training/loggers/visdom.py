@@ -51,6 +51,8 @@ class VisdomWindows(SilentLogger):
         host, port = self._address()
         if not is_listening(host, port):
             self._start_server(host, port, info.run_dir)
+        else:
+            say(f"visdom: sending losses and images to the server at {self._url()}:{port}; --display_id 0 stops this")
         self._client = _connect(self._url(), port, self.options.display_env)
 
     def losses(self, position: Position, losses: dict[str, float], times: Times) -> None:

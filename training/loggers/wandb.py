@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import pathlib
+import secrets
 from typing import Any
 
 import numpy as np
 
 from training.loggers.base import Position, RunInfo, SilentLogger, Times
 from util.errors import UserError
+from util.files import write_text
 
 
 class WandbLogger(SilentLogger):
@@ -31,8 +34,14 @@ class WandbLogger(SilentLogger):
     def start(self, info: RunInfo) -> None:
         """Open a run, resuming the one of the same name and folder."""
         config = {name: str(value) for name, value in info.options.items()}
-        resume = "allow" if info.resumed else None
-        self._run = self._wandb.init(project=self._project, name=info.name, config=config, resume=resume)
+        self._run = self._wandb.init(
+            project=self._project,
+            name=info.name,
+            config=config,
+            id=_run_id(info.run_dir / "wandb_id.txt"),
+            resume="allow",
+            dir=str(info.run_dir),
+        )
 
     def losses(self, position: Position, losses: dict[str, float], times: Times) -> None:
         """Send the losses, the learning rate and the epoch."""
@@ -49,3 +58,10 @@ class WandbLogger(SilentLogger):
         if self._run is not None:
             self._run.finish()
             self._run = None
+
+
+def _run_id(path: pathlib.Path) -> str:
+    """Return the id kept in the run's folder, a new one at first; a resumed training finds its W&B run by it."""
+    if not path.is_file():
+        write_text(path, secrets.token_hex(8))
+    return path.read_text(encoding="utf-8")

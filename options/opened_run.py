@@ -52,7 +52,9 @@ def open_run(path: pathlib.Path, epoch: str, direction: str | None, gpu_ids: str
     side = ["--direction", direction] if direction else []
     options = TestOptions().parse([*words, "--model", "test", *side])
     predictor = Predictor(load_model(options, path), choose_device(gpu_ids), test_norm=options.values["test_norm"])
-    return Translator(predictor, (options.values["input_nc"], options.values["output_nc"]), saved_domains(options, path))
+    return Translator(
+        predictor, (options.values["input_nc"], options.values["output_nc"]), saved_domains(options, path)
+    )
 
 
 def open_weights(path: pathlib.Path, gpu_ids: str) -> Translator:

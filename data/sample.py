@@ -58,7 +58,7 @@ class Side:
         values = geometry(_chw(self.range.normalize(image))).contiguous()
         if finite.all():
             return values, None
-        mask = geometry(_chw(finite.astype(np.float32))) > 0.999
+        mask = (geometry(_chw(finite.astype(np.float32))) - 1).abs() < 1e-3  # bicubic weights may be negative
         return torch.where(mask, values, torch.tensor(-1.0)), mask.float().contiguous()
 
     def _from_uint8(self, image: np.ndarray, geometry: Geometry) -> Tensor:

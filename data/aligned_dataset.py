@@ -28,7 +28,7 @@ class AlignedDataset:
     """Paired images: train/ val/ test/ with A and B side by side, or two folders by --dir_A and --dir_B.
 
     ``load`` gives "A" (input_nc, h, w) and "B" (output_nc, h, w) float32 in [-1,1], "A_paths", "B_paths", "names",
-    "key", and "B_mask" where the target has non-finite pixels.
+    "key", and "A_mask" or "B_mask" where that side has non-finite pixels.
     """
 
     def __init__(

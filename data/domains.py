@@ -42,4 +42,4 @@ def load_side(
     geometry = draw(common, (height, width), generator, train=train, path=str(path))
     values, mask = side.tensor(image, geometry)
     sample: dict[str, Any] = {which: values, f"{which}_paths": str(path)}
-    return sample | {"B_mask": mask} if which == "B" and mask is not None else sample
+    return sample if mask is None else sample | {f"{which}_mask": mask}

@@ -74,11 +74,17 @@ def by_stem(files: Sequence[pathlib.Path], folder: pathlib.Path) -> dict[str, pa
 def split_names(names: Sequence[str], fraction: float, seed: int, phase: str) -> list[str]:
     """Return the names of one phase of a seeded split: ``train``, or the held-out ones for any other.
 
-    Which side a name falls on depends on it and the seed alone for a given count; at least one name is held out.
+    Which side a name falls on depends on it and the seed alone, so new files move no old ones, but that of two or
+    more names at least one is held out and one is not.
     """
-    ranked = sorted(names, key=lambda name: hashlib.blake2b(f"{seed}:{name}".encode()).digest())
-    held_out = set(ranked[: max(1, round(len(ranked) * fraction))])
+    ranked = sorted(names, key=lambda name: _place(name, seed))
+    held_out = {name for name in ranked[:-1] if _place(name, seed) <= fraction} | set(ranked[:1])
     return [name for name in names if (name in held_out) != (phase == "train")]
+
+
+def _place(name: str, seed: int) -> float:
+    """Return a well-mixed number in [0, 1) for one name."""
+    return int.from_bytes(hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=6).digest(), "big") / 2**48
 
 
 def read_infos(files: Sequence[pathlib.Path], *, strict: bool = True) -> dict[pathlib.Path, ImageInfo]:

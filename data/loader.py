@@ -35,43 +35,16 @@ def sample_seed(seed: int, epoch: int, index: int) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-def make_loader(
-    dataset: LoadsSamples,
-    options: LoaderOptions,
-    *,
-    seed: int,
-    shuffle: bool,
-    drop_last: bool = False,
-    start: tuple[int, int] = (1, 0),
-    pin_memory: bool = False,
-) -> EpochLoader:
-    """Return a loader whose iteration gives the batches of epoch ``start[0]`` after its first ``start[1]`` samples."""
-    return EpochLoader(
-        dataset, options, seed=seed, shuffle=shuffle, drop_last=drop_last, start=start, pin_memory=pin_memory
-    )
-
-
 class EpochLoader:
     """Batches of any epoch from any offset; the workers live on from epoch to epoch.
 
-    Neither shuffling nor loading touches the global random state. Iterating gives the start epoch;
-    :meth:`epoch` gives any. Errors of the user in a worker arrive here as the same UserError.
+    Neither shuffling nor loading touches the global random state. Errors of the user in a worker arrive here as the
+    same UserError.
     """
 
-    def __init__(
-        self,
-        dataset: LoadsSamples,
-        options: LoaderOptions,
-        *,
-        seed: int,
-        shuffle: bool,
-        drop_last: bool = False,
-        start: tuple[int, int] = (1, 0),
-        pin_memory: bool = False,
-        context: str | None = None,
-    ) -> None:
-        self.dataset, self.start = dataset, start
-        self._batches = EpochBatches(len(dataset), options.batch_size, seed, shuffle, drop_last)
+    def __init__(self, dataset: LoadsSamples, options: LoaderOptions, *, seed: int, shuffle: bool) -> None:
+        self.dataset = dataset
+        self._batches = EpochBatches(len(dataset), options.batch_size, seed, shuffle)
         workers = min(options.num_threads, _processors(), len(self._batches))
         self._loader: DataLoader[Batch] = DataLoader(
             _Keyed(dataset),
@@ -80,17 +53,12 @@ class EpochLoader:
             collate_fn=collate,
             persistent_workers=workers > 0,
             worker_init_fn=_leave_ctrl_c_to_the_trainer,
-            pin_memory=pin_memory,
             generator=torch.Generator().manual_seed(sample_seed(seed, 0, 0)),
-            multiprocessing_context=context if workers else None,
         )
 
     def __len__(self) -> int:
         """Return the batches of one whole epoch."""
         return len(self._batches)
-
-    def __iter__(self) -> Iterator[Batch]:
-        return self.epoch(*self.start)
 
     def epoch(self, epoch: int, offset: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch after its first ``offset`` samples.
@@ -108,17 +76,16 @@ class EpochLoader:
 class EpochBatches(Sampler[list[SampleKey]]):
     """Lists of (seed, epoch, index), one per batch, from ``position`` = (epoch, offset in samples)."""
 
-    def __init__(self, count: int, batch_size: int, seed: int, shuffle: bool, drop_last: bool) -> None:
-        self.count, self.batch_size, self.seed = count, batch_size, seed
-        self.shuffle, self.drop_last = shuffle, drop_last
+    def __init__(self, count: int, batch_size: int, seed: int, shuffle: bool) -> None:
+        self.count, self.batch_size, self.seed, self.shuffle = count, batch_size, seed, shuffle
         self.position = (1, 0)
 
     def __len__(self) -> int:
-        return self.count // self.batch_size if self.drop_last else -(-self.count // self.batch_size)
+        return -(-self.count // self.batch_size)
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
         epoch, offset = self.position
-        order = self._order(epoch)[: len(self) * self.batch_size]
+        order = self._order(epoch)
         for begin in range(offset, len(order), self.batch_size):
             yield [(self.seed, epoch, index) for index in order[begin : begin + self.batch_size]]
 
@@ -168,17 +135,18 @@ def _join(values: list[Any]) -> Any:
 
 
 def _fill_masks(samples: list[dict[str, Any]]) -> None:
-    """Give every sample a "B_mask" when one has it."""
-    if any("B_mask" in sample for sample in samples):
-        for sample in samples:
-            sample.setdefault("B_mask", torch.ones_like(sample["B"][:1]))
+    """Give every sample an "A_mask", or a "B_mask", when one has it."""
+    for side in "AB":
+        if any(f"{side}_mask" in sample for sample in samples):
+            for sample in samples:
+                sample.setdefault(f"{side}_mask", torch.ones_like(sample[side][:1]))
 
 
 def _unequal(name: str, first: dict[str, Any], other: dict[str, Any]) -> str:
-    side = name[0]
+    paths = f"{name[0]}_paths"
     (h1, w1), (h2, w2) = first[name].shape[-2:], other[name].shape[-2:]
     return (
-        f"{first[side + '_paths']} gives {w1}x{h1} pixels, {other[side + '_paths']} {w2}x{h2}: one batch needs one "
+        f"{first.get(paths, name)} gives {w1}x{h1} pixels, {other.get(paths, name)} {w2}x{h2}: one batch needs one "
         "size; use --preprocess resize_and_crop or scale_width_and_crop, or --batch_size 1"
     )
 

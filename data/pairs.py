@@ -85,8 +85,8 @@ class PairedImages:
         for name, path in (("A", pair.source), ("B", pair.target)):
             side = self.sides[name]
             sample[name], mask = side.tensor(side.fit(images[name], path), geometry)
-            if name == "B" and mask is not None:
-                sample["B_mask"] = mask
+            if mask is not None:
+                sample[f"{name}_mask"] = mask
         return sample | {"key": generator.initial_seed()}
 
 

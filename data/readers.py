@@ -18,13 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.writers import as_hwc, preview, write_image
+from data.writers import as_hwc
 from util.errors import UserError
 
 if TYPE_CHECKING:
     from PIL import Image
-
-__all__ = ["SUFFIXES", "ImageInfo", "preview", "read_image", "read_info", "write_image"]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".npy", ".ppm", ".pgm")
 _DEFAULT_LIMIT = 1 << 28  # pixels; 268 million, 0.8 GB as 8-bit RGB

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 import torch
 
-from data.readers import read_image, write_image
+from data.readers import read_image
+from data.writers import write_image
 from models.networks.resnet import ResnetGenerator
 from models.networks.unet import UnetGenerator
 from options.build import build_dataset, build_model, describe_data

@@ -9,9 +9,9 @@ import shutil
 import numpy as np
 
 from data.listing import by_stem, images_in
-from data.readers import read_image, write_image
+from data.readers import read_image
 from data.tools.folders import check_free, existing_folder, partial_folder
-from data.writers import FileFormat
+from data.writers import FileFormat, write_image
 from util.errors import UserError
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.readers import write_image
 from data.tools.sem_imaging import Microscope, draw_drift, drifted, record, signal
 from data.tools.sem_shapes import LEVELS_NM, NM_PER_PIXEL, ShapeStatistics, draw_surface
 from data.value_range import as_dtype
+from data.writers import write_image
 
 DEPTH_UNITS_PER_NM = 100.0
 PHASES = ("train", "val", "test")

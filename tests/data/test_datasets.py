@@ -11,8 +11,12 @@ import torch
 
 from data import DATASETS
 from data.common import CommonDataOptions
-from data.readers import read_image, write_image
+from data.listing import split_names
+from data.readers import read_image
+from data.sample import Side
+from data.transforms import Geometry
 from data.value_range import ValueRange, as_dtype
+from data.writers import FileFormat, write_image
 from util.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -113,11 +117,21 @@ def test_two_folders_are_paired_by_name_and_keep_their_depth(folders: pathlib.Pa
 def test_the_split_is_seeded_disjoint_and_complete(folders: pathlib.Path) -> None:
     flags = {"dir_A": "input", "dir_B": str(folders / "target"), "input_nc": 1, "output_nc": 1, "val_fraction": 0.25}
     train, test = (_open("aligned", folders, phase=phase, **flags).names for phase in ("train", "test"))
-    assert len(train) == 15 and len(test) == 5 and not set(train) & set(test)
+    assert len(train) + len(test) == 20 and 1 <= len(test) <= 10 and not set(train) & set(test)
     assert _open("aligned", folders, phase="test", **flags).names == test
     assert _open("aligned", folders, phase="test", **flags, split_seed=1).names != test
     unpaired = _open("unaligned", folders, phase="test", **flags)
     assert unpaired.names == test
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_new_files_move_no_old_ones_between_the_phases(seed: int) -> None:
+    names = [f"a/{index}" for index in range(2000)]
+    few, all_of_them = (split_names(chosen, 0.1, seed, "test") for chosen in (names[:500], names))
+    assert few == [name for name in all_of_them if name in names[:500]]
+    assert 150 <= len(all_of_them) <= 250
+    assert sorted(all_of_them + split_names(names, 0.1, seed, "train")) == sorted(names)
+    assert len(split_names(names[:3], 1e-9, seed, "test")) == len(split_names(names[:3], 1.0, seed, "train")) == 1
 
 
 def test_no_split_allowed_gives_the_command(folders: pathlib.Path) -> None:
@@ -205,7 +219,7 @@ def test_a_flat_folder_of_joined_images_is_split(tmp_path: pathlib.Path) -> None
     for index in range(10):
         write_image(tmp_path / f"{index}.png", _image(4, 8, 3))
     train, test = (_open("aligned", tmp_path, phase=phase).names for phase in ("train", "test"))
-    assert len(train) == 9 and sorted(train + test) == [str(i) for i in range(10)]
+    assert train and test and sorted(train + test) == [str(i) for i in range(10)]
 
 
 @pytest.mark.parametrize(("have", "want"), [(1, 3), (3, 1), (4, 3), (2, 1)])
@@ -255,22 +269,30 @@ def test_ranges_follow_the_direction(folders: pathlib.Path) -> None:
     assert dataset.ranges["B"] == ValueRange(0, 255) and dataset.ranges["A"].high > 60_000
 
 
-def test_non_finite_pixels_of_the_target_are_masked(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("mode", ["aligned", "unaligned"])
+def test_non_finite_pixels_of_either_side_are_masked(tmp_path: pathlib.Path, mode: str) -> None:
     depth = np.linspace(0, 1, 36, dtype=np.float32).reshape(6, 6, 1)
-    depth[2, 3] = np.nan
-    write_image(tmp_path / "in/a.tif", _image(6, 6, 1))
-    write_image(tmp_path / "out/a.tif", depth)
-    write_image(tmp_path / "in/b.tif", _image(6, 6, 1))
-    write_image(tmp_path / "out/b.tif", np.nan_to_num(depth))
-    flags = {"dir_A": str(tmp_path / "in"), "dir_B": str(tmp_path / "out"), "input_nc": 1, "output_nc": 1}
-    samples = {}
-    for phase in ("train", "test"):
-        sample = _load(_open("aligned", tmp_path, phase=phase, val_fraction=0.5, value_range="dtype", **flags))
-        samples[sample["names"]] = sample
-    assert "B_mask" not in samples["b"]
-    mask = samples["a"]["B_mask"]
-    assert mask.shape == (1, 6, 6) and mask[0, 2, 3] == 0 and mask.sum() == 35
-    assert samples["a"]["B"][0, 2, 3] == -1 and torch.isfinite(samples["a"]["B"]).all()
+    holes = depth.copy()
+    holes[2, 3] = np.nan
+    flags = {"dir_A": "in", "dir_B": "out", "input_nc": 1, "output_nc": 1, "value_range": "dtype"}
+    for phase, images in (("train", (depth, holes)), ("test", (holes, depth))):
+        for folder, image in zip(("in", "out"), images, strict=True):
+            write_image(tmp_path / phase / folder / "a.tif", image)
+    for phase, masked, whole in (("train", "B", "A"), ("test", "A", "B")):
+        sample = _load(_open(mode, tmp_path, phase=phase, **flags))
+        mask = sample[f"{masked}_mask"]
+        assert f"{whole}_mask" not in sample
+        assert mask.shape == (1, 6, 6) and mask[0, 2, 3] == 0 and mask.sum() == 35
+        assert sample[masked][0, 2, 3] == -1 and torch.isfinite(sample[masked]).all()
+
+
+@pytest.mark.parametrize("size", [(37, 41), (90, 90), (64, 200)])
+def test_a_hole_leaves_nothing_in_the_pixels_that_stay_when_resized(size: tuple[int, int]) -> None:
+    image = np.full((64, 64, 1), 0.8, np.float32)
+    image[np.random.default_rng(0).random((64, 64)) < 0.01] = np.nan
+    values, mask = Side("--output_nc", 1, ValueRange(0, 1), FileFormat("float32", 1)).tensor(image, Geometry(size))
+    assert mask is not None and 0.05 < mask.mean() < 1
+    assert (values[mask > 0] - 0.6).abs().max() < 2e-3
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import torch
 
 from data import DATASETS
 from data.common import CommonDataOptions, LoaderOptions
-from data.loader import EpochLoader, make_loader, sample_seed
-from data.readers import write_image
+from data.loader import EpochLoader, sample_seed
+from data.writers import write_image
 from util.errors import UserError
 
 
@@ -44,11 +44,10 @@ def _equal(first: Iterable[dict[str, Any]], second: Iterable[dict[str, Any]]) ->
 
 def test_a_batch_stacks_tensors_and_lists_the_rest(dataset: Any) -> None:
     loader = _loader(dataset, batch_size=3)
-    batches = list(loader)
+    batches = list(loader.epoch(1))
     assert [len(b["names"]) for b in batches] == [3, 3, 1] and len(loader) == 3
     assert batches[0]["A"].shape == (3, 3, 8, 8) and batches[0]["A"].is_contiguous()
     assert sorted(name for b in batches for name in b["names"]) == [str(i) for i in range(7)]
-    assert [len(b["key"]) for b in _loader(dataset, batch_size=3, drop_last=True)] == [3, 3]
 
 
 def test_workers_change_nothing_over_epochs(dataset: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,11 +55,6 @@ def test_workers_change_nothing_over_epochs(dataset: Any, monkeypatch: pytest.Mo
     alone, two = _loader(dataset), _loader(dataset, workers=2)
     for epoch in (1, 2):
         assert _equal(alone.epoch(epoch), two.epoch(epoch))
-
-
-def test_workers_started_by_spawn_give_the_same(dataset: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data.loader._processors", lambda: 1)
-    assert _equal(_loader(dataset), _loader(dataset, workers=1, context="spawn"))
 
 
 def test_epochs_and_seeds_differ(dataset: Any) -> None:
@@ -73,8 +67,7 @@ def test_epochs_and_seeds_differ(dataset: Any) -> None:
 @pytest.mark.parametrize("offset", [0, 2, 4, 6, 8])
 def test_resuming_within_an_epoch_gives_the_rest_of_it(dataset: Any, offset: int) -> None:
     whole = list(_loader(dataset).epoch(3))
-    options = LoaderOptions(batch_size=2, num_threads=0)
-    assert _equal(whole[offset // 2 :], make_loader(dataset, options, seed=5, shuffle=True, start=(3, offset)))
+    assert _equal(whole[offset // 2 :], _loader(dataset).epoch(3, offset))
 
 
 def test_an_abandoned_epoch_leaves_no_trace(dataset: Any) -> None:
@@ -87,12 +80,12 @@ def test_an_abandoned_epoch_leaves_no_trace(dataset: Any) -> None:
 def test_the_global_random_state_is_not_touched(dataset: Any, workers: int) -> None:
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    list(_loader(dataset, workers=workers))
+    list(_loader(dataset, workers=workers).epoch(1))
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_without_shuffling_the_order_is_that_of_the_files(dataset: Any) -> None:
-    batches = _loader(dataset, shuffle=False)
+    batches = list(_loader(dataset, shuffle=False).epoch(1))
     assert [name for batch in batches for name in batch["names"]] == [str(i) for i in range(7)]
 
 
@@ -101,7 +94,7 @@ def test_a_damaged_file_is_one_line_from_any_worker(dataset: Any, tmp_path: path
     path = tmp_path / "trainA/3.png"
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(UserError) as caught:
-        list(_loader(dataset, workers=workers))
+        list(_loader(dataset, workers=workers).epoch(1))
     assert "3.png" in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -109,26 +102,36 @@ def test_unequal_sizes_in_one_batch_name_both_files(dataset: Any, tmp_path: path
     write_image(tmp_path / "trainA/3.png", np.zeros((12, 20, 3), np.uint8))
     whole = _open(tmp_path, preprocess="none")
     with pytest.raises(UserError, match=r"\d\.png gives 14x12 pixels, .*3\.png 20x12: .*--batch_size 1"):
-        list(_loader(whole, shuffle=False))
-    assert len(list(_loader(whole, batch_size=1))) == 7
+        list(_loader(whole, shuffle=False).epoch(1))
+    assert len(list(_loader(whole, batch_size=1).epoch(1))) == 7
 
 
 class _Masked:
-    """Samples of which the second has a mask."""
+    """Samples of which the second has masks."""
 
     def __len__(self) -> int:
         return 2
 
     def load(self, index: int, generator: torch.Generator) -> dict[str, Any]:
-        mask = {"B_mask": torch.zeros(1, 2, 2)} if index else {}
-        return {"B": torch.zeros(3, 2, 2), "B_paths": str(index)} | mask
+        masks = {"A_mask": torch.zeros(1, 2, 2), "B_mask": torch.zeros(1, 2, 2)} if index else {}
+        return {"A": torch.zeros(3, 2, 2), "B": torch.zeros(3, 2, 2)} | masks
 
 
 def test_masks_are_filled_where_one_sample_has_one() -> None:
-    (batch,) = _loader(_Masked(), shuffle=False)
-    assert batch["B_mask"].flatten(1).tolist() == [[1.0] * 4, [0.0] * 4]
-    (first, second) = _loader(_Masked(), batch_size=1, shuffle=False)
+    (batch,) = _loader(_Masked(), shuffle=False).epoch(1)
+    for name in ("A_mask", "B_mask"):
+        assert batch[name].flatten(1).tolist() == [[1.0] * 4, [0.0] * 4]
+    (first, second) = _loader(_Masked(), batch_size=1, shuffle=False).epoch(1)
     assert "B_mask" not in first and "B_mask" in second
+
+
+def test_unequal_tensors_without_a_path_are_named() -> None:
+    class Growing(_Masked):
+        def load(self, index: int, generator: torch.Generator) -> dict[str, Any]:
+            return {"extra": torch.zeros(1, 2 + index, 2)}
+
+    with pytest.raises(UserError, match="extra gives 2x2 pixels, extra 2x3"):
+        list(_loader(Growing(), shuffle=False).epoch(1))
 
 
 def test_programming_errors_are_not_hidden() -> None:
@@ -137,4 +140,4 @@ def test_programming_errors_are_not_hidden() -> None:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        list(_loader(Broken()))
+        list(_loader(Broken()).epoch(1))

@@ -13,8 +13,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from data.readers import preview, read_image, read_info, write_image
+from data.readers import read_image, read_info
 from data.value_range import ValueRange
+from data.writers import preview, write_image
 from util.errors import UserError
 
 RNG = np.random.default_rng(0)

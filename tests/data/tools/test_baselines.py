@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data.readers import write_image
 from data.tools.baselines import baseline_rmse, pairs_of
 from data.tools.demo_sem_depth import DemoSettings, write_dataset
+from data.writers import write_image
 from util.errors import UserError
 
 

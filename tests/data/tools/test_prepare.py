@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import prepare
-from data.readers import read_image, write_image
+from data.readers import read_image
+from data.writers import write_image
 from util.errors import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]

@@ -10,11 +10,12 @@ from __future__ import annotations
 import ast
 import dataclasses
 import functools
+import hashlib
 import importlib
 import importlib.util
 import pathlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from util.errors import UserError, did_you_mean
@@ -100,22 +101,34 @@ class Registry:
         return _load_options(entry.path, entry.module, entry.options) if entry.options else NoOptions
 
     def add_plugin(self, path: pathlib.Path) -> None:
-        """Look for registrations in one more source file, anywhere on disk."""
-        self._plugins.append(path.resolve())
-        self.__dict__.pop("_cached_index", None)
+        """Look for registrations in one more source file, anywhere on disk; a file that is listed stays so."""
+        path = path.resolve()
+        if path not in self._plugins:
+            self._plugins.append(path)
+            self.__dict__.pop("_cached_index", None)
 
     def _index(self) -> dict[str, Entry]:
         if "_cached_index" not in self.__dict__:
             folder = _ROOT.joinpath(*self.package.split("."))
+            own = sorted(folder.resolve().glob("*.py"))
             index: dict[str, Entry] = {}
-            for path in [*sorted(folder.glob("*.py")), *self._plugins]:
-                for names, entry in _registrations(path, self._module_name(path), self.symbol):
-                    index.update(dict.fromkeys(names, entry))
+            for path in [*own, *(plugin for plugin in self._plugins if plugin not in own)]:
+                module = f"{self.package}.{path.stem}" if path in own else _plugin_module(path)
+                for names, entry in _registrations(path, module, self.symbol):
+                    self._add(index, names, entry)
             self._cached_index = index
         return self._cached_index
 
-    def _module_name(self, path: pathlib.Path) -> str:
-        return f"plugin_{path.stem}" if path in self._plugins else f"{self.package}.{path.stem}"
+    def _add(self, index: dict[str, Entry], names: list[str], entry: Entry) -> None:
+        for name in names:
+            other = index.setdefault(name, entry)
+            if other is not entry:
+                raise UserError(f"{entry.path}: the {self.kind} '{name}' is in {other.path} too; rename one of them")
+
+
+def _plugin_module(path: pathlib.Path) -> str:
+    """Return a module name that no other file has, whatever its stem."""
+    return f"plugin_{hashlib.blake2b(str(path).encode(), digest_size=6).hexdigest()}_{path.stem}"
 
 
 def _import(entry: Entry) -> None:
@@ -166,9 +179,12 @@ def _read_registrations(path: pathlib.Path, module: str, symbol: str) -> list[tu
 
 
 def _load_options(path: pathlib.Path, module: str, name: str) -> type:
-    """Return the dataclass ``name`` of a file, running only it and the imports that it names.
+    """Return the dataclass ``name`` of a file, running only what it uses: imports, constants and other classes.
 
     A module that is already imported gives its own class, so that ``isinstance`` holds.
+
+    Raises:
+        UserError: the dataclass uses a name that is none of these, or is not in the file.
     """
     if module in sys.modules and hasattr(sys.modules[module], name):
         return getattr(sys.modules[module], name)
@@ -179,28 +195,47 @@ def _load_options(path: pathlib.Path, module: str, name: str) -> type:
 def _evaluate_options(path: pathlib.Path, module: str, name: str) -> type:
     tree = _source(path)
     assert tree is not None
-    definitions = {n.name: n for n in tree.body if isinstance(n, ast.ClassDef)}
-    imports = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
-    wanted = _reachable(name, definitions)
-    used = {n.id for d in wanted for n in ast.walk(definitions[d]) if isinstance(n, ast.Name)}
+    definitions = [node for node in tree.body if _defined(node)]
+    used = _reachable(name, definitions)
+    body = [kept for node in tree.body if (kept := _only(node, used)) is not None]
     namespace: dict[str, Any] = {"__name__": module}
-    body: list[ast.stmt] = [kept for node in imports if (kept := _only(node, used)) is not None]
-    body += [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name in wanted]
     code = compile(ast.Module(body, []), str(path), "exec", dont_inherit=True)  # types, not strings: there is no module
-    exec(code, namespace)  # noqa: S102 - the project's own source
-    return namespace[name]
+    try:
+        exec(code, namespace)  # noqa: S102 - the project's own source
+        return namespace[name]
+    except (NameError, KeyError) as error:
+        raise UserError(
+            f"{path}: {name} cannot be read without importing the file ({error}); its dataclass may use imports, "
+            "constants and classes of the file, but no functions"
+        ) from None
 
 
-def _reachable(name: str, definitions: dict[str, ast.ClassDef]) -> set[str]:
-    """Return ``name`` and the classes of the same file that its bases lead to."""
-    found = {name}
-    for base in definitions[name].bases:
-        if isinstance(base, ast.Name) and base.id in definitions:
-            found |= _reachable(base.id, definitions)
+def _defined(node: ast.stmt) -> set[str]:
+    """Return the names that a top-level class or assignment defines; none for anything else."""
+    if isinstance(node, ast.ClassDef):
+        return {node.name}
+    if isinstance(node, ast.AnnAssign):
+        return _names(node.target)
+    return {name for target in node.targets for name in _names(target)} if isinstance(node, ast.Assign) else set()
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+
+
+def _reachable(name: str, definitions: Sequence[ast.stmt]) -> set[str]:
+    """Return ``name`` and all names that it uses, directly or through definitions of the same file."""
+    found, waiting = set(), {name}
+    while waiting:
+        found |= waiting
+        waiting = {used for node in definitions if _defined(node) & waiting for used in _names(node)} - found
     return found
 
 
-def _only(node: ast.Import | ast.ImportFrom, used: set[str]) -> ast.stmt | None:
+def _only(node: ast.stmt, used: set[str]) -> ast.stmt | None:
+    """Return what of a top-level statement gives the names that are used, or None."""
+    if not isinstance(node, ast.Import | ast.ImportFrom):
+        return node if _defined(node) & used else None
     names = [a for a in node.names if (a.asname or a.name).partition(".")[0] in used]
     if not names or _is_future(node):
         return None

@@ -149,3 +149,40 @@ def test_a_plugin_file_joins_from_anywhere(add: Add, tmp_path: pathlib.Path) -> 
     assert shapes().names() == ["square", "star"]
     assert shapes().get("star")(None) == "a star"
     assert shapes().get("square")(None) == "a square"
+
+
+def test_options_may_use_constants_of_their_file(add: Add) -> None:
+    constants = "SIDES: int = 2 * HALF\n\n@dataclass(frozen=True)\nclass Base:"
+    text = textwrap.dedent(CIRCLE).replace("@dataclass(frozen=True)\nclass Base:", f"HALF, _ = 3, 0\n{constants}")
+    add("circle.py", text.replace("option(1.0,", "option(float(SIDES),"))
+    assert shapes().options("circle")().radius == 6.0
+
+
+def test_options_that_need_more_of_their_file_are_one_line(add: Add) -> None:
+    path = add("circle.py", CIRCLE.replace("option(1.0,", "option(radius_of(3),"))
+    with pytest.raises(UserError, match="CircleOptions.*radius_of") as caught:
+        shapes().options("circle")
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_one_name_in_two_files_names_both(add: Add) -> None:
+    paths = [add(f"{name}.py", SQUARE) for name in ("square", "quad")]
+    with pytest.raises(UserError, match="the shape 'square' is in") as caught:
+        shapes().names()
+    assert all(str(path) in str(caught.value) for path in paths)
+
+
+def test_plugins_of_one_stem_are_two_modules(add: Add, tmp_path: pathlib.Path) -> None:
+    for name in ("star", "moon"):
+        plugin = tmp_path / name / "mine.py"
+        plugin.parent.mkdir()
+        plugin.write_text(textwrap.dedent(SQUARE).replace("square", name))
+        shapes().add_plugin(plugin)
+        shapes().add_plugin(plugin.parent / "." / "mine.py")
+    assert [shapes().get(name)(None) for name in shapes().names()] == ["a moon", "a star"]
+
+
+def test_a_listed_file_as_plugin_changes_nothing(add: Add) -> None:
+    path = add("square.py", SQUARE)
+    shapes().add_plugin(path)
+    assert shapes().names() == ["square"] and shapes().entry("square").module == "shapes.square"

@@ -38,7 +38,6 @@ class ResnetGenerator(nn.Module):
     """Translate (N,input_nc,H,W) in [-1,1] to (N,output_nc,H,W) in [-1,1]; H and W divide by 4, at least 8."""
 
     size_multiple = 4
-    value_range = (-1.0, 1.0)
     scale = 1
 
     def __init__(

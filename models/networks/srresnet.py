@@ -58,7 +58,6 @@ class SRResNet(nn.Module):
     """
 
     size_multiple = 1
-    value_range = (-1.0, 1.0)
 
     def __init__(
         self,

@@ -68,7 +68,6 @@ class UnetGenerator(nn.Module):
         num_downs: how often the resolution is halved, at least 5; 8 brings 256 pixels to 1.
     """
 
-    value_range = (-1.0, 1.0)
     scale = 1
     test_norm = "batch"  # as published: each test image is normalised by its own statistics
 

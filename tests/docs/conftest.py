@@ -26,4 +26,5 @@ def plugins(tmp_path: pathlib.Path) -> Iterator[dict[str, pathlib.Path]]:
         registry._plugins[:] = known
         registry.__dict__.pop("_cached_index", None)
     for path in files.values():
-        sys.modules.pop(f"plugin_{path.stem}", None)
+        for name in [n for n in sys.modules if n.startswith("plugin_") and n.endswith(f"_{path.stem}")]:
+            del sys.modules[name]

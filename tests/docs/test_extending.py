@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from data.readers import write_image
+from data.writers import write_image
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
 from tests.docs.pages import EXTENDING, code_blocks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import deque
@@ -35,7 +36,7 @@ class Console(SilentLogger):
                 total=info.total_images,
                 initial=info.start.total_iters,
                 unit="img",
-                dynamic_ncols=True,
+                dynamic_ncols=_knows_its_width(),
                 smoothing=0.05,
                 mininterval=0.5,
                 file=sys.stderr,
@@ -82,3 +83,11 @@ class Console(SilentLogger):
         done = position.total_iters - self._info.start.total_iters
         left = self._info.total_images - position.total_iters
         return max(0, left) * (now - self._started) / done if done > 0 else 0.0
+
+
+def _knows_its_width() -> bool:
+    """Return whether the terminal has columns; one of unknown width says 0, which would hide the bar."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    except (OSError, ValueError):
+        return False

@@ -40,8 +40,8 @@ def smaller_command(estimate: Estimate, flags: Mapping[str, Any], command: str) 
 
     Args:
         estimate: of the command as given.
-        flags: the resolved ``crop_size``, ``load_size``, ``netG``, ``n_epochs``, ``n_epochs_decay``; missing ones are
-            left alone.
+        flags: the resolved ``preprocess``, ``crop_size``, ``load_size``, ``netG``, ``continue_train``, ``n_epochs``,
+            ``n_epochs_decay``; missing ones are left alone.
         command: the command as given; the new flags are appended, so they win.
     """
     seconds, changes = estimate.seconds, dict[str, Any]()
@@ -58,16 +58,17 @@ def smaller_command(estimate: Estimate, flags: Mapping[str, Any], command: str) 
 
 
 def _smaller_crop(flags: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
-    """Halve a crop that stays a multiple of 256, which every generator takes."""
+    """Halve a crop that stays a multiple of 256, which every generator takes, where images are cropped at all."""
     crop, load = flags.get("crop_size"), flags.get("load_size")
-    if not crop or not load or crop % 512:
+    if not crop or not load or crop % 512 or "crop" not in flags.get("preprocess", "crop"):
         return {}, 1.0
     return {"load_size": load // 2, "crop_size": crop // 2}, 0.25
 
 
 def _lighter_network(flags: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
-    """Take six residual blocks for nine; a U-Net of fewer levels would hardly be faster."""
-    return ({"netG": "resnet_6blocks"}, 0.75) if flags.get("netG") == "resnet_9blocks" else ({}, 1.0)
+    """Take six residual blocks for nine, unless resuming; a U-Net of fewer levels would hardly be faster."""
+    heavy = flags.get("netG") == "resnet_9blocks" and not flags.get("continue_train")
+    return ({"netG": "resnet_6blocks"}, 0.75) if heavy else ({}, 1.0)
 
 
 def _fewer_epochs(flags: Mapping[str, Any], share: float) -> tuple[dict[str, Any], float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -85,7 +86,7 @@ def _survive(name: str, action: Callable[..., object], *args: Any, **keywords: A
     except LoggerUnavailable as error:
         say(str(error))
         return False
-    except Exception as error:  # any fault of a logger must end here, not in the training
+    except (Exception, SystemExit) as error:  # any fault of a logger must end here, not in the training
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         say(f"{name} stopped ({reason[:300]}); training goes on without it")
         return False
@@ -165,4 +166,5 @@ class Background:
             self._ended = True
             self._queue.clear()
         if not closed:
-            _survive(type(self.inner).__name__, self.inner.close)
+            with contextlib.suppress(Exception, SystemExit):  # its first failure has been told of
+                self.inner.close()

@@ -143,19 +143,20 @@ def _connect(url: str, port: int, environment: str) -> Any:
 
     class Client(visdom.Visdom):
         def _handle_post(self, url: str, data: Any = None) -> str:
-            answer = session.post(url, data=data or {}, timeout=_TIMEOUT_SECONDS)
-            answer.raise_for_status()
+            try:
+                answer = session.post(url, data=data or {}, timeout=_TIMEOUT_SECONDS)
+                answer.raise_for_status()
+            except requests.RequestException as error:  # of which visdom would print some and go on
+                raise LoggerUnavailable(f"visdom: {address} {problem} ({type(error).__name__})") from None
             return answer.text
 
+    address, problem = f"{url}:{port}", "does not answer as a visdom server; choose another --display_port"
     session = requests.Session()
     session.trust_env = urlparse(url).hostname not in _LOOPBACK  # a proxy cannot reach our loopback
     logging.getLogger("visdom").setLevel(logging.CRITICAL)
-    try:
-        return Client(server=url, port=port, env=environment, raise_exceptions=True, use_incoming_socket=False)
-    except ConnectionError:
-        raise LoggerUnavailable(
-            f"visdom: what answers at {url}:{port} is no visdom server; choose another --display_port"
-        ) from None
+    client = Client(server=url, port=port, env=environment, raise_exceptions=True, use_incoming_socket=False)
+    problem = "no longer answers; training goes on without it"
+    return client
 
 
 def _thumbnail(image: np.ndarray, width: int) -> np.ndarray:

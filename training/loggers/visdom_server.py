@@ -1,8 +1,7 @@
 """A visdom server of our own on loopback, for as long as the training lives.
 
 It runs in a child process that ends when the pipe from its parent closes, so it never outlives the training,
-not even one that was killed. visdom's own command would first fetch scripts from the network and die without it;
-here they are fetched beside the work, and may fail.
+not even one that was killed. visdom's own command would first fetch scripts from the network and die without it.
 """
 
 from __future__ import annotations
@@ -96,20 +95,11 @@ def _end_with_parent() -> None:
     os._exit(0)
 
 
-def _fetch_page_scripts() -> None:
-    """Let visdom fetch what its page needs in a browser, where there is a network; the windows work without."""
-    from visdom.server.build import download_scripts
-
-    with contextlib.suppress(Exception):
-        download_scripts()
-
-
 def _serve(port: int, folder: str) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.modules["torch"] = None  # type: ignore[assignment]  # visdom can do without: 0.5 GB and seconds less
     from visdom.server.run_server import start_server
 
-    threading.Thread(target=_fetch_page_scripts, daemon=True).start()
     start_server(port=port, hostname="127.0.0.1", base_url="", env_path=os.path.join(folder, ""), bind_local=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pathlib
 import secrets
 from typing import Any
@@ -17,8 +18,10 @@ from util.files import write_text
 class WandbLogger(SilentLogger):
     """Send losses and images to a Weights & Biases project.
 
+    The x axis is ``total_iters``: W&B's own step cannot go back to a checkpoint, and would lose what follows it.
+
     Raises:
-        UserError: the package is not installed.
+        UserError: the package is not installed, or nobody is logged in and no terminal is there to ask at.
     """
 
     slow = True
@@ -28,6 +31,7 @@ class WandbLogger(SilentLogger):
             self._wandb: Any = importlib.import_module("wandb")
         except ImportError:
             raise UserError("--use_wandb needs the package wandb: pip install wandb, or leave the flag out") from None
+        _log_in(self._wandb)
         self._project = project
         self._run: Any = None
 
@@ -42,16 +46,17 @@ class WandbLogger(SilentLogger):
             resume="allow",
             dir=str(info.run_dir),
         )
+        self._run.define_metric("*", step_metric="total_iters")
 
     def losses(self, position: Position, losses: dict[str, float], times: Times) -> None:
         """Send the losses, the learning rate and the epoch."""
         rate = {} if times.lr is None else {"lr": times.lr}
-        self._run.log({**losses, **rate, "epoch": position.epoch}, step=position.total_iters)
+        self._run.log({**losses, **rate, "epoch": position.epoch, "total_iters": position.total_iters})
 
     def visuals(self, position: Position, visuals: dict[str, np.ndarray], *, save: bool) -> None:
         """Send the images."""
         images = {label: self._wandb.Image(image) for label, image in visuals.items()}
-        self._run.log(images, step=position.total_iters)
+        self._run.log({**images, "total_iters": position.total_iters})
 
     def close(self) -> None:
         """Finish the run."""
@@ -65,3 +70,13 @@ def _run_id(path: pathlib.Path) -> str:
     if not path.is_file():
         write_text(path, secrets.token_hex(8))
     return path.read_text(encoding="utf-8")
+
+
+def _log_in(wandb: Any) -> None:
+    """Ask for a key now, if at all, rather than in the middle of the training."""
+    if os.environ.get("WANDB_MODE", "online") != "online":
+        return
+    try:
+        wandb.login()
+    except wandb.errors.UsageError:
+        raise UserError("--use_wandb: nobody is logged in; run `wandb login`, or set WANDB_MODE=offline") from None

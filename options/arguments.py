@@ -35,6 +35,8 @@ def _modern(raw: Mapping[str, Any]) -> dict[str, Any]:
     modern: dict[str, Any] = {}
     for old, old_value in raw.items():
         name, value, note = modernise(old, old_value)
+        if name in modern and modern[name] != value:
+            raise UserError(f"--{name} is given twice, as {modern[name]} and as {value}; give it once")
         modern[name] = value
         if note:
             print(note, file=sys.stderr)

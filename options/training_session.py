@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import pathlib
 import sys
+from typing import Any
+
+import torch
 
 from data.common import LoaderOptions
 from data.loader import EpochLoader
@@ -18,7 +21,7 @@ from training.checkpoint import load_state
 from training.loggers import DisplayOptions, RunInfo, make_loggers
 from training.loggers.estimate import Estimate, smaller_command
 from training.previews import Previewer
-from training.run_folder import fresh_folder, run_folder
+from training.run_folder import fresh_folder, only_trainer, run_folder
 from training.schedule import total_epochs
 from training.settings import OptimizerOptions, SaveOptions, ScheduleOptions
 from training.trainer import Frequencies, Trainer
@@ -28,33 +31,43 @@ from util.files import write_text
 
 
 class TrainingSession:
-    """Build the model at once, so that ``--dry_run`` can stop there, and train on :meth:`run`."""
+    """Open the data and build the model at once, and train on :meth:`run`; ``--dry_run`` needs no data."""
 
     def __init__(self, options: Options) -> None:
         self.options, values = options, options.values
-        print(format_options(options, everything=values["dry_run"] or values["verbose"]), end="")
+        self.folder = run_folder(values["checkpoints_dir"], values["name"])
+        self.dataset: Any = None if values["dry_run"] else self._open_data()
+        self.device = choose_device(values["gpu_ids"])
         self.model = build_model(options, train=True)
+        print(format_options(options, everything=values["dry_run"] or values["verbose"]), end="")
         print(describe_networks(self.model, values["verbose"]))
 
+    def _open_data(self) -> Any:
+        """Open the training images, on resume with the ranges the run began with."""
+        saved = saved_ranges(self.folder) if self.options.values["continue_train"] else {}
+        ranges = {side: ValueRange.from_dict(entry["range"]) for side, entry in saved.items()}
+        return build_dataset(self.options, train=True, ranges=ranges or None)
+
     def run(self) -> int:
-        """Open the data and the folder, restore or start, train; return the exit code."""
-        options, values = self.options, self.options.values
-        folder = run_folder(values["checkpoints_dir"], values["name"])
-        state = load_state(folder) if values["continue_train"] else None
-        dataset = build_dataset(options, train=True, ranges=_ranges_of(folder) if state else None)
+        """Restore or start, train; return the exit code. UserError when another process trains this run."""
+        with only_trainer(self.folder):
+            return self._train(self.options.values["continue_train"])
+
+    def _train(self, resume: bool) -> int:
+        options, values, dataset = self.options, self.options.values, self.dataset
         print(f"{len(dataset)} training images in {values['dataroot']}")
         loaders = options.of(LoaderOptions)
         loader = EpochLoader(dataset, loaders, seed=values["seed"], shuffle=not values["serial_batches"])
-        trainer = make_trainer(options, self.model, loader, folder)
-        if state is not None:
-            trainer.load_state_dict(state)
-        info = self._facts(trainer, len(dataset), folder)
+        trainer = make_trainer(options, self.model, loader, self.folder, self.device)
+        if resume:
+            trainer.load_state_dict(load_state(self.folder))
+        info = self._facts(trainer, len(dataset), self.folder)
         self._announce(trainer, info.total_steps)
         loggers = make_loggers(options.of(DisplayOptions))
-        if state is None:  # only now, when all that can fail at the start has not
-            fresh_folder(folder)
-            write_text(folder / DATA_FILE, json.dumps(describe_data(dataset), indent=1))
-        save_options(options, folder, "train")
+        if not resume:  # only now, when all that can fail at the start has not
+            fresh_folder(self.folder)
+            write_text(self.folder / DATA_FILE, json.dumps(describe_data(dataset), indent=1))
+        save_options(options, self.folder, "train")
         loggers.start(info)
         try:
             return trainer.fit(loggers)
@@ -94,15 +107,11 @@ class TrainingSession:
             print(advice)
 
 
-def _ranges_of(folder: pathlib.Path) -> dict[str, ValueRange] | None:
-    """Return the ranges the run began with, whatever has happened to its images since."""
-    return {side: ValueRange.from_dict(entry["range"]) for side, entry in saved_ranges(folder).items()} or None
-
-
-def make_trainer(options: Options, model: TranslationModel, loader: EpochLoader, folder: pathlib.Path) -> Trainer:
+def make_trainer(
+    options: Options, model: TranslationModel, loader: EpochLoader, folder: pathlib.Path, device: torch.device
+) -> Trainer:
     """Put the model on its device and wire the trainer."""
     values, display = options.values, options.of(DisplayOptions)
-    device = choose_device(values["gpu_ids"])
     updater = Updater(model.to(device), options.of(OptimizerOptions), values["seed"], values["precision"])
     return Trainer(
         model,

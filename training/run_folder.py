@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import sys
+from collections.abc import Iterator
+
+import filelock
 
 from util.errors import UserError
 
@@ -13,6 +17,29 @@ def run_folder(checkpoints_dir: str, name: str) -> pathlib.Path:
     if not name or name in (".", "..") or pathlib.PurePath(name).name != name or "\\" in name:
         raise UserError(f"--name '{name}': use a plain folder name, without slashes")
     return pathlib.Path(checkpoints_dir) / name
+
+
+@contextlib.contextmanager
+def only_trainer(folder: pathlib.Path) -> Iterator[None]:
+    """Hold a run's name while training; the operating system lets go of it however the process ends.
+
+    Raises:
+        UserError: another process trains under this name.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0)
+        lock.acquire()
+    except filelock.Timeout:
+        raise UserError(
+            f"{folder}: another process is training this run; wait for it or choose another --name"
+        ) from None
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror}); see --checkpoints_dir and --name") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def fresh_folder(folder: pathlib.Path) -> None:

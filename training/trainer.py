@@ -181,7 +181,7 @@ class Trainer:
             return before.total_iters // frequency < self.position.total_iters // frequency
 
         self.loggers.progress(self.position)
-        if due(self.frequencies.report) or self._ends_short_epoch():
+        if due(self.frequencies.report) or self._ends_short_epoch() or self._done():
             self.loggers.losses(self.position, self._named(losses), times)
         if due(self.frequencies.display) or due(self.frequencies.page) or before.step == 0:
             pictures = self.previewer.pictures(self.model, batch)

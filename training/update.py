@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,7 +47,7 @@ class Updater:
         """Update every network once on ``batch``; return the named losses, detached, still on the device."""
         torch.manual_seed(_hash(self.seed, step, "noise"))
         batch = {key: value.to(self.device) if isinstance(value, Tensor) else value for key, value in batch.items()}
-        self._check_sizes(batch)
+        batch = self._fit_sizes(batch)
         images = self._generate(batch)
         detached = {name: image.detach() for name, image in images.items()}
         losses: Losses = {}
@@ -60,16 +62,22 @@ class Updater:
             stepped |= set(phase.networks)
         return losses
 
-    def _check_sizes(self, batch: Batch) -> None:
-        for side in ("A", "B"):
-            if side not in batch:
-                continue
-            height, width = batch[side].shape[-2:]
-            if height % self.size_multiple or width % self.size_multiple:
-                raise UserError(
-                    f"{batch[f'{side}_paths'][0]}: {width}x{height} pixels in training, but the generator needs sides "
-                    f"that divide by {self.size_multiple}; use --preprocess crop with such a --crop_size"
-                )
+    def _fit_sizes(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Return the batch with images cut at the right and below to sides that the networks can take."""
+        return {key: self._cut(value, key, batch) if key[0] in "AB" else value for key, value in batch.items()}
+
+    def _cut(self, image: Any, key: str, batch: Batch) -> Any:
+        if not isinstance(image, Tensor) or not any(side % self.size_multiple for side in image.shape[-2:]):
+            return image
+        height, width = (side - side % self.size_multiple for side in image.shape[-2:])
+        path = batch[f"{key[0]}_paths"][0]
+        if not height or not width:
+            raise UserError(
+                f"{path}: {image.shape[-1]}x{image.shape[-2]} pixels in training, but the networks need at least "
+                f"{self.size_multiple} on each side; use --preprocess resize_and_crop, or a smaller --netG"
+            )
+        _say_once(f"note: images are cut in training to sides that divide by {self.size_multiple}")
+        return image[..., :height, :width]
 
     def set_rate(self, factor: float) -> float:
         """Set every optimizer's learning rate to ``factor`` times the initial one; return the rate."""
@@ -129,6 +137,11 @@ class Updater:
 def _parameters(model: TranslationModel, phase: Phase) -> list[torch.nn.Parameter]:
     networks = model.networks()
     return [p for name in phase.networks for p in networks[name].parameters() if p.requires_grad]
+
+
+@functools.cache
+def _say_once(message: str) -> None:
+    print(message, file=sys.stderr)
 
 
 def _hash(*parts: object) -> int:

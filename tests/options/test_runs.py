@@ -178,7 +178,17 @@ def test_networks_have_the_established_numbers_of_parameters(words: str) -> None
 
 
 def test_dry_run_prints_options_and_counts_and_writes_nothing(script: Any, tmp_path: pathlib.Path) -> None:
-    words = ["--dry_run", "--model", "template", "--netG", "resnet_6blocks", "--dataroot", "/nowhere", "--gpu_ids", "-1"]
+    words = [
+        "--dry_run",
+        "--model",
+        "template",
+        "--netG",
+        "resnet_6blocks",
+        "--dataroot",
+        "/nowhere",
+        "--gpu_ids",
+        "-1",
+    ]
     done = script("train.py", *words, "--checkpoints_dir", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "[Network G] 7,841,411 parameters" in done.stdout

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from typing import IO
+from typing import IO, Any
 
 from training.loggers.base import LoggerUnavailable
 
@@ -95,11 +95,28 @@ def _end_with_parent() -> None:
     os._exit(0)
 
 
+def _let_the_page_open() -> None:
+    """Leave file versions out of visdom's page: it links to ../user/style.css, and tornado 6.6 refuses to look there.
+
+    The page would be answered with 403. Which files are served is checked as before.
+    """
+    from tornado.web import StaticFileHandler
+    from visdom.server.app import tornado_settings
+
+    class UnversionedFiles(StaticFileHandler):
+        @classmethod
+        def get_version(cls, settings: dict[str, Any], path: str) -> str | None:
+            return None
+
+    tornado_settings["static_handler_class"] = UnversionedFiles
+
+
 def _serve(port: int, folder: str) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.modules["torch"] = None  # type: ignore[assignment]  # visdom can do without: 0.5 GB and seconds less
     from visdom.server.run_server import start_server
 
+    _let_the_page_open()
     start_server(port=port, hostname="127.0.0.1", base_url="", env_path=os.path.join(folder, ""), bind_local=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -101,6 +102,19 @@ def test_own_server_is_started_and_ended(tmp_path):
     logger.losses(Position(1, 1, 1, 1), {"G": 1.0}, TIMES)
     logger.close()
     assert not is_listening("127.0.0.1", port)
+
+
+def test_the_page_opens_and_nothing_beside_its_files_is_served(server):
+    def get(path):
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+    status, page = get("/")
+    assert status == 200 and b"main.js" in page
+    assert get("/static/js/main.js")[0] == 200
+    assert get("/static/../VERSION")[0] != 200 and get("/static/%2e%2e/VERSION")[0] != 200
 
 
 def test_own_server_dies_with_a_killed_training(tmp_path):

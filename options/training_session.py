@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import shlex
 import sys
 from typing import Any
 
@@ -102,7 +103,7 @@ class TrainingSession:
             return
         estimate = Estimate.measure(trainer.rehearse(), remaining)
         print(estimate.line())
-        advice = smaller_command(estimate, self.options.values, f"python {' '.join(sys.argv)}")
+        advice = smaller_command(estimate, self.options.values, f"python {shlex.join(sys.argv)}")
         if advice:
             print(advice)
 

@@ -13,7 +13,7 @@ from models.losses import GAN_MODES
 from models.networks import DISCRIMINATORS, GENERATORS
 from options.arguments import read_config, scan
 from options.help import format_help
-from options.resolve import COMMAND_LINE, Options, Source, add_plugins, resolve
+from options.resolve import COMMAND_LINE, Options, Source, resolve, use_plugins
 from options.schema import Component, flags_of
 from util.errors import UserError
 from util.option import option
@@ -75,7 +75,7 @@ class BaseOptions:
         wants_help = bool({"-h", "--help"} & set(words))
         given: dict[str, Any] = scan([w for w in words if w not in ("-h", "--help")])
         early = _peek(given)
-        add_plugins(early.plugin, REGISTRIES)
+        use_plugins(early.plugin, REGISTRIES)
         config = read_config(early.config) if early.config else {}
         if "suffix" in config or "suffix" in given:
             given = self._with_full_name(config, given)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from options.arguments import check_known
 from options.schema import Component, Flag, flags_of
+from util.errors import UserError
 from util.registry import Registry
 
 T = TypeVar("T")
@@ -115,12 +116,11 @@ def _elsewhere(flags: dict[str, Flag]) -> dict[str, str]:
     return found
 
 
-def add_plugins(paths: Sequence[str], registries: Sequence[Registry]) -> None:
-    """Let every registry look into the user's own files; UserError when one is missing."""
-    from util.errors import UserError
-
-    for path in map(pathlib.Path, paths):
-        if not path.is_file():
-            raise UserError(f"--plugin {path}: no such file")
-        for registry in registries:
-            registry.add_plugin(path)
+def use_plugins(paths: Sequence[str], registries: Sequence[Registry]) -> None:
+    """Let every registry look into these files of the user's own, and no others; UserError when one is missing."""
+    files = [pathlib.Path(path) for path in paths]
+    for file in files:
+        if not file.is_file():
+            raise UserError(f"--plugin {file}: no such file")
+    for registry in registries:
+        registry.use_plugins(files)

@@ -15,7 +15,8 @@ import importlib
 import importlib.util
 import pathlib
 import sys
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from util.errors import UserError, did_you_mean
@@ -52,24 +53,19 @@ class Registry:
 
     def __init__(self, symbol: str, kind: str, package: str) -> None:
         self.symbol, self.kind, self.package = symbol, kind, package
-        self._components: dict[str, Callable[..., Any]] = {}
         self._plugins: list[pathlib.Path] = []
 
     def register(
         self, *names: str, options: type = NoOptions, preset: dict[str, Any] | None = None
     ) -> Callable[[Component], Component]:
-        """Register the decorated class or function under ``names``; the first is the canonical one.
+        """Mark the decorated class or function as registered under ``names``; the first is the canonical one.
 
-        ``options`` must name a dataclass of the same file and ``preset`` must be a literal dictionary of flag
-        defaults: both are read from the source, before the module is ever imported.
+        The mark is read from the source and changes nothing when it runs. ``options`` must name a dataclass of the
+        same file and ``preset`` must be a literal dictionary of flag defaults: both are read before the module is
+        ever imported.
         """
 
-        def decorate(component: Component) -> Component:
-            for name in names:
-                self._components[name] = component
-            return component
-
-        return decorate
+        return lambda component: component
 
     def names(self) -> list[str]:
         """Return every registered name, sorted."""
@@ -91,21 +87,17 @@ class Registry:
     def get(self, name: str) -> Callable[..., Any]:
         """Import the module of ``name`` and return the registered class or function."""
         entry = self.entry(name)
-        if name not in self._components:
-            _import(entry)
-        return self._components[name]
+        return getattr(_import(entry), entry.definition)
 
     def options(self, name: str) -> type:
         """Return the options dataclass of ``name`` without importing its module."""
         entry = self.entry(name)
         return _load_options(entry.path, entry.module, entry.options) if entry.options else NoOptions
 
-    def add_plugin(self, path: pathlib.Path) -> None:
-        """Look for registrations in one more source file, anywhere on disk; a file that is listed stays so."""
-        path = path.resolve()
-        if path not in self._plugins:
-            self._plugins.append(path)
-            self.__dict__.pop("_cached_index", None)
+    def use_plugins(self, paths: Iterable[pathlib.Path]) -> None:
+        """Look for registrations in these source files too, anywhere on disk, and in no plugins named before."""
+        self._plugins = list(dict.fromkeys(path.resolve() for path in paths))
+        self.__dict__.pop("_cached_index", None)
 
     def _index(self) -> dict[str, Entry]:
         if "_cached_index" not in self.__dict__:
@@ -131,15 +123,16 @@ def _plugin_module(path: pathlib.Path) -> str:
     return f"plugin_{hashlib.blake2b(str(path).encode(), digest_size=6).hexdigest()}_{path.stem}"
 
 
-def _import(entry: Entry) -> None:
+def _import(entry: Entry) -> types.ModuleType:
     if not entry.module.startswith("plugin_"):
-        importlib.import_module(entry.module)
-    elif entry.module not in sys.modules:
+        return importlib.import_module(entry.module)
+    if entry.module not in sys.modules:
         spec = importlib.util.spec_from_file_location(entry.module, entry.path)
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[entry.module] = module
         spec.loader.exec_module(module)
+    return sys.modules[entry.module]
 
 
 @functools.cache

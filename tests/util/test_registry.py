@@ -145,7 +145,7 @@ def test_a_plugin_file_joins_from_anywhere(add: Add, tmp_path: pathlib.Path) -> 
     plugin.parent.mkdir()
     plugin.write_text(textwrap.dedent(SQUARE).replace("square", "star"))
     assert "star" not in shapes().names()
-    shapes().add_plugin(plugin)
+    shapes().use_plugins([plugin])
     assert shapes().names() == ["square", "star"]
     assert shapes().get("star")(None) == "a star"
     assert shapes().get("square")(None) == "a square"
@@ -173,16 +173,26 @@ def test_one_name_in_two_files_names_both(add: Add) -> None:
 
 
 def test_plugins_of_one_stem_are_two_modules(add: Add, tmp_path: pathlib.Path) -> None:
-    for name in ("star", "moon"):
-        plugin = tmp_path / name / "mine.py"
+    plugins = [tmp_path / name / "mine.py" for name in ("star", "moon")]
+    for plugin in plugins:
         plugin.parent.mkdir()
-        plugin.write_text(textwrap.dedent(SQUARE).replace("square", name))
-        shapes().add_plugin(plugin)
-        shapes().add_plugin(plugin.parent / "." / "mine.py")
+        plugin.write_text(textwrap.dedent(SQUARE).replace("square", plugin.parent.name))
+    shapes().use_plugins([*plugins, plugins[0].parent / "." / "mine.py"])
     assert [shapes().get(name)(None) for name in shapes().names()] == ["a moon", "a star"]
+
+
+def test_plugins_last_until_the_next_choice_of_plugins(add: Add, tmp_path: pathlib.Path) -> None:
+    for folder in ("one", "two"):
+        plugin = tmp_path / folder / "mine.py"
+        plugin.parent.mkdir()
+        plugin.write_text(textwrap.dedent(SQUARE).replace("a square", folder))
+        shapes().use_plugins([plugin])
+        assert shapes().get("square")(None) == folder
+    shapes().use_plugins([])
+    assert shapes().names() == []
 
 
 def test_a_listed_file_as_plugin_changes_nothing(add: Add) -> None:
     path = add("square.py", SQUARE)
-    shapes().add_plugin(path)
+    shapes().use_plugins([path])
     assert shapes().names() == ["square"] and shapes().entry("square").module == "shapes.square"

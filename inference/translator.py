@@ -15,6 +15,7 @@ from data.writers import as_hwc
 from inference.domain import Domain, fit_domains
 from inference.outputs import to_file_values
 from inference.predictor import Predictor
+from util.errors import UserError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -78,4 +79,8 @@ def _from_pil(image: Image.Image) -> np.ndarray:
 def _to_pil(array: np.ndarray) -> Image.Image:
     from PIL import Image
 
-    return Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array)
+    if array.shape[-1] == 1:
+        return Image.fromarray(array[..., 0])
+    if array.dtype != np.uint8 or array.shape[-1] not in (3, 4):
+        raise UserError(f"Pillow cannot hold {array.shape[-1]} channels of {array.dtype}; give the image as an array")
+    return Image.fromarray(array)

@@ -195,3 +195,8 @@ def test_building_networks_by_name_checks_their_flags() -> None:
         a2b.build_generator("resnet_6blocks", norms="batch")
     with pytest.raises(UserError, match="did you mean basic"):
         a2b.build_discriminator("basci")
+
+
+def test_colour_that_pillow_cannot_hold_is_one_line(colour: a2b.Translator) -> None:
+    with pytest.raises(UserError, match="Pillow cannot hold 3 channels of uint16"):
+        colour(Image.fromarray(pixels(20, 24, dtype="uint16")))

@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 
-from training.run_folder import fresh_folder, run_folder
+from training.run_folder import fresh_folder, only_trainer, run_folder
 from util.errors import UserError
 
 
@@ -44,3 +44,13 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: pathlib.Path) -> Non
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be made"):
         fresh_folder(tmp_path / "file" / "run")
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(tmp_path: pathlib.Path) -> None:
+    with only_trainer(tmp_path / "runs" / "one"):
+        with pytest.raises(UserError, match="another process is training"), only_trainer(tmp_path / "runs" / "one"):
+            pass
+        with only_trainer(tmp_path / "runs" / "two"):
+            pass
+    with only_trainer(tmp_path / "runs" / "one"):
+        pass

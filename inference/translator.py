@@ -79,8 +79,7 @@ def _from_pil(image: Image.Image) -> np.ndarray:
 def _to_pil(array: np.ndarray) -> Image.Image:
     from PIL import Image
 
-    if array.shape[-1] == 1:
-        return Image.fromarray(array[..., 0])
-    if array.dtype != np.uint8 or array.shape[-1] not in (3, 4):
+    grey = array.ndim == 2 or array.shape[-1] == 1
+    if not grey and (array.dtype != np.uint8 or array.shape[-1] not in (3, 4)):
         raise UserError(f"Pillow cannot hold {array.shape[-1]} channels of {array.dtype}; give the image as an array")
-    return Image.fromarray(array)
+    return Image.fromarray(array.reshape(array.shape[:2]) if grey else array)

@@ -5,9 +5,6 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import torch
 
 from data import DATASETS
 from data.common import CommonDataOptions
@@ -24,36 +21,20 @@ class AlignedOptions:
 
 
 @DATASETS.register("aligned", options=AlignedOptions)
-class AlignedDataset:
-    """Paired images: train/ val/ test/ with A and B side by side, or two folders by --dir_A and --dir_B.
+def aligned(
+    options: AlignedOptions,
+    common: CommonDataOptions,
+    *,
+    train: bool,
+    ranges: dict[str, ValueRange] | None = None,
+) -> PairedImages:
+    """Paired images: train/ val/ test/ with A and B side by side, or two folders by --dir_A and --dir_B."""
+    pairs = list_pairs(common, common.phase)
 
-    ``load`` gives "A" (input_nc, h, w) and "B" (output_nc, h, w) float32 in [-1,1], "A_paths", "B_paths", "names",
-    "key", and "A_mask" or "B_mask" where that side has non-finite pixels.
-    """
+    def training_pairs() -> Sequence[Pair]:
+        return list_training_pairs(common, pairs)
 
-    def __init__(
-        self,
-        options: AlignedOptions,
-        common: CommonDataOptions,
-        *,
-        train: bool,
-        ranges: dict[str, ValueRange] | None = None,
-    ) -> None:
-        pairs = list_pairs(common, common.phase)
-        self._images = PairedImages(
-            pairs, common, train=train, training_pairs=lambda: list_training_pairs(common, pairs), ranges=ranges
-        )
-        self.pairs = self._images.pairs
-        self.names = self._images.names
-        self.ranges = {name: side.range for name, side in self._images.sides.items()}
-        self.formats = {name: side.format for name, side in self._images.sides.items()}
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def load(self, index: int, generator: torch.Generator) -> dict[str, Any]:
-        """Return sample ``index``, cropped and mirrored as the generator says."""
-        return self._images.load(index, generator)
+    return PairedImages(pairs, common, train=train, training_pairs=training_pairs, ranges=ranges)
 
 
 def list_pairs(common: CommonDataOptions, phase: str) -> list[Pair]:

@@ -73,9 +73,19 @@ class PairedImages:
             return lambda: (pair.read()[side] for pair in spread(_directed(training_pairs(), common)))
 
         self.sides = make_sides(common, Examples(dtypes[0], images(0)), Examples(dtypes[1], images(1)), ranges)
+        self.ranges = {name: side.range for name, side in self.sides.items()}
+        self.formats = {name: side.format for name, side in self.sides.items()}
+
+    def __len__(self) -> int:
+        return len(self.names)
 
     def load(self, index: int, generator: torch.Generator) -> dict[str, Any]:
-        """Return one sample; UserError naming the file when it cannot be read or does not fit the flags."""
+        """Return sample ``index``, cropped and mirrored as the generator says.
+
+        "A" (input_nc, h, w) and "B" (output_nc, h, w) are float32 in [-1,1]; with them come "A_paths", "B_paths",
+        "names", "key", and "A_mask" or "B_mask" where that side has non-finite pixels. UserError naming the file
+        when it cannot be read or does not fit the flags.
+        """
         pair = self.pairs[index]
         images = dict(zip("AB", pair.read(), strict=True))
         _check_equal(pair, images["A"].shape[:2], images["B"].shape[:2])

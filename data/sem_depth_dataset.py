@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import pathlib
 from dataclasses import dataclass
-from typing import Any
-
-import torch
 
 from data import DATASETS
 from data.common import CommonDataOptions
@@ -32,34 +29,20 @@ class SemDepthOptions:
 
 
 @DATASETS.register("sem_depth", options=SemDepthOptions)
-class SemDepthDataset:
+def sem_depth(
+    options: SemDepthOptions,
+    common: CommonDataOptions,
+    *,
+    train: bool,
+    ranges: dict[str, ValueRange] | None = None,
+) -> PairedImages | UnpairedImages:
     """SEM image (A) to depth map (B): <phase>/sem paired with <phase>/depth by name, or <phase>/real_sem unpaired.
 
     Several SEM images may share a depth map: its name begins theirs, as hole_012_itr0.png and hole_012.png.
-    ``--dir_A`` and ``--dir_B`` rename the two folders. ``load`` gives what the aligned data set gives.
+    ``--dir_A`` and ``--dir_B`` rename the two folders.
     """
-
-    def __init__(
-        self,
-        options: SemDepthOptions,
-        common: CommonDataOptions,
-        *,
-        train: bool,
-        ranges: dict[str, ValueRange] | None = None,
-    ) -> None:
-        build = _simulated if options.sem_domain == "simulated" else _real
-        self._images = build(common, train, ranges)
-        self.pairs = self._images.pairs
-        self.names = self._images.names
-        self.ranges = {name: side.range for name, side in self._images.sides.items()}
-        self.formats = {name: side.format for name, side in self._images.sides.items()}
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def load(self, index: int, generator: torch.Generator) -> dict[str, Any]:
-        """Return sample ``index``, cropped and mirrored as the generator says."""
-        return self._images.load(index, generator)
+    build = _simulated if options.sem_domain == "simulated" else _real
+    return build(common, train, ranges)
 
 
 def _simulated(common: CommonDataOptions, train: bool, ranges: dict[str, ValueRange] | None) -> PairedImages:

@@ -38,8 +38,13 @@ class UnpairedImages:
             for letter, domain in zip(order, (self.source, self.target), strict=True)
         ]
         self.sides = make_sides(common, examples[0], examples[1], ranges)
+        self.ranges = {name: side.range for name, side in self.sides.items()}
+        self.formats = {name: side.format for name, side in self.sides.items()}
         count = max(len(self.source.files), len(self.target.files))
         self.names = [self.source.names[index % len(self.source.names)] for index in range(count)]
+
+    def __len__(self) -> int:
+        return len(self.names)
 
     def load(self, index: int, generator: torch.Generator) -> dict[str, Any]:
         """Return one sample; the target is random in training unless ``--serial_batches``."""

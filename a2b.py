@@ -17,10 +17,10 @@ from typing import Any
 
 from torch import nn
 
+from commands.opened_run import open_run, open_weights
 from inference.translator import Translator
 from models.builder import Builder, Channels
 from models.networks import DISCRIMINATORS, GENERATORS
-from options.opened_run import open_run, open_weights
 from options.schema import flags_of
 from util.errors import UserError, did_you_mean
 from util.registry import Registry

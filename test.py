@@ -9,7 +9,7 @@ from util.errors import run_script
 def main() -> int:
     """Parse the flags, open the run, translate, measure."""
     options = TestOptions().parse()  # before torch is imported, so that mistakes are answered at once
-    from options.testing_session import TestingSession
+    from commands.testing import TestingSession
 
     session = TestingSession(options)
     return 0 if options.values["dry_run"] else session.run()

@@ -9,7 +9,7 @@ from util.errors import run_script
 def main() -> int:
     """Parse the flags, build everything, train."""
     options = TrainOptions().parse()  # before torch is imported, so that mistakes are answered at once
-    from options.training_session import TrainingSession
+    from commands.training import TrainingSession
 
     session = TrainingSession(options)
     return 0 if options.values["dry_run"] else session.run()

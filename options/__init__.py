@@ -1,1 +1,1 @@
-"""Flags <-> frozen dataclasses: the only place that sees all options at once."""
+"""Flags <-> frozen dataclasses; with ``commands`` the only place that sees all options at once."""

@@ -71,8 +71,8 @@ def train() -> Callable[..., int]:
     """Return a function that runs a train.py command in this process and returns its exit code."""
 
     def run(*words: object) -> int:
+        from commands.training import TrainingSession
         from options.train_options import TrainOptions
-        from options.training_session import TrainingSession
 
         return TrainingSession(TrainOptions().parse([str(word) for word in words])).run()
 

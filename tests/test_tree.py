@@ -19,10 +19,10 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RANKS = {
     **{"util": 0, "data": 1, "models.networks": 1, "models.losses": 1, "models": 2, "evaluation": 3, "inference": 3},
-    **{"training": 4, "options": 5},
+    **{"training": 4, "options": 5, "commands": 6},
 }
 PACKAGES = sorted({name.partition(".")[0] for name in RANKS})
-SCRIPT_RANK, SCRIPT_LINES, FILE_LINES = 6, 60, 300
+SCRIPT_RANK, SCRIPT_LINES, FILE_LINES = 7, 60, 300
 HELP_SECONDS = 1.6
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 SCRIPTS = sorted(ROOT.glob("*.py"))
@@ -73,8 +73,8 @@ def test_imports_go_only_to_the_left(path: pathlib.Path) -> None:
 
 def test_a_wrong_import_would_be_seen() -> None:
     assert rank("util.files") < rank("data.loader") == rank("models.networks.unet") < rank("models.base")
-    assert rank("models") < rank("inference.predictor") < rank("training.trainer") < rank("options.build")
-    assert rank("options.build") < rank("train")
+    assert rank("models") < rank("inference.predictor") < rank("training.trainer") < rank("options.resolve")
+    assert rank("options.resolve") < rank("commands.build") < rank("train")
     assert rank("torch.nn") is None
     assert set(imported(ast.parse("from models import networks\nimport options.help"))) == {
         *("models", "models.networks", "options.help")

@@ -53,13 +53,13 @@ def test_example_trains_and_translates(
     words = [plugin if word == example else word for word in scripts("train.py")[example]]
     small = ["--netG", "dilated" if example == "my_network.py" else "resnet_6blocks"]
 
-    from options.training_session import TrainingSession
+    from commands.training import TrainingSession
 
     assert TrainingSession(TrainOptions().parse([*words, *small, *paths, *TINY, *QUIET])).run() == 0
     name = words[words.index("--name") + 1]
     assert (tmp_path / name / "latest_net_G.pth").is_file()
 
-    from options.testing_session import TestingSession
+    from commands.testing import TestingSession
 
     results = ["--results_dir", str(tmp_path / "results"), "--gpu_ids", "-1"]
     options = TestOptions().parse(["--plugin", plugin, "--name", name, *paths, *results])

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from commands.build import build_model
 from inference.predictor import Predictor
 from models.base import TranslationModel
-from options.build import build_model
 from options.train_options import TrainOptions
 
 CPU = torch.device("cpu")

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+from commands.build import build_model
 from models import MODELS
 from models.base import TranslationModel, split_calls
 from models.builder import Builder, Channels
-from options.build import build_model
 from options.train_options import TrainOptions
 from training.settings import OptimizerOptions
 from training.update import Updater

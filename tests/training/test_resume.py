@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from commands.training import TrainingSession
 from options.train_options import TrainOptions
-from options.training_session import TrainingSession
 from training.checkpoint import load_state
 from training.previews import Previewer
 from training.trainer import Trainer

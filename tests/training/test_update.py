@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from commands.build import build_model
 from models.base import Batch, Images, Losses, Phase, TranslationModel
-from options.build import build_model
 from options.train_options import TrainOptions
 from training.settings import OptimizerOptions
 from training.update import Updater, _hash

@@ -17,18 +17,18 @@ import numpy as np
 import pytest
 import torch
 
+from commands.build import build_dataset, build_model, describe_data
+from commands.testing import TestingSession, distinct
 from data.readers import read_image
 from data.writers import write_image
 from models.networks.resnet import ResnetGenerator
 from models.networks.unet import UnetGenerator
-from options.build import build_dataset, build_model, describe_data
 from options.saved import save_options
 from options.test_options import TestOptions
-from options.testing_session import TestingSession, distinct
 from options.train_options import TrainOptions
 from util.errors import UserError
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 SMALL = ["--netG", "resnet_6blocks", "--ngf", "4", "--ndf", "4", "--preprocess", "none", "--gpu_ids", "-1"]
 IDENTITY = '''
 from torch import nn

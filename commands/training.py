@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
+from commands.build import build_dataset, build_model, describe_data, describe_networks
+from commands.opened_run import DATA_FILE, saved_ranges
 from data.common import LoaderOptions
 from data.loader import EpochLoader
 from data.value_range import ValueRange
 from models.base import TranslationModel
-from options.build import build_dataset, build_model, describe_data, describe_networks
-from options.opened_run import DATA_FILE, saved_ranges
 from options.resolve import Options
 from options.saved import format_options, save_options
 from training.checkpoint import load_state

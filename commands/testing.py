@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from commands.baselines import baseline_rows
+from commands.build import describe_networks
+from commands.domains import open_data
+from commands.opened_run import load_model
+from commands.report import Report
 from data.loader import sample_seed
 from inference.predictor import Predictor
-from options.baselines import baseline_rows
-from options.build import describe_networks
-from options.domains import open_data
-from options.opened_run import load_model
-from options.report import Report
 from options.resolve import Options
 from options.saved import format_options, save_options
 from training.run_folder import run_folder

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from options.build import build_model, count_parameters
-from options.opened_run import load_model
+from commands.build import build_model, count_parameters
+from commands.opened_run import load_model
+from commands.training import TrainingSession
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
-from options.training_session import TrainingSession
 from util.errors import UserError
 
 Where = list[str]

@@ -6,6 +6,7 @@ import json
 import pathlib
 from typing import Any
 
+from commands.build import build_model
 from inference.domain import Domain
 from inference.predictor import Predictor
 from inference.translator import Translator
@@ -15,7 +16,6 @@ from models.files import load_into, load_networks
 from models.networks import GENERATORS
 from models.networks.foreign import clean_state_dict, infer_generator, load_weights
 from models.test_model import OneSided, OneSidedOptions
-from options.build import build_model
 from options.resolve import Options
 from options.test_options import TestOptions, weights_label
 from util.device import choose_device

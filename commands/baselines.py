@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from commands.build import build_dataset
 from data.pairs import Pair
 from data.tools.baselines import baseline_rmse
 from data.value_range import spread
-from options.build import build_dataset
 from options.resolve import Options
 from util.errors import UserError
 

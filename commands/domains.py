@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from commands.build import build_dataset
+from commands.opened_run import saved_domains
 from data.value_range import ValueRange
 from data.writers import FileFormat
 from inference.domain import Domain, fit_domains
 from inference.outputs import to_file_values
-from options.build import build_dataset
-from options.opened_run import saved_domains
 from options.resolve import Options
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from torch import Tensor
 
+from commands.domains import Domains
 from data.writers import FileFormat, preview, write_image
 from evaluation.metrics import MetricTable, evaluate_pair, load_lpips
 from evaluation.page import ResultsPage
 from inference.outputs import stretch
-from options.domains import Domains
 from options.resolve import Options
 from options.test_options import ResultOptions
 

@@ -18,7 +18,6 @@ from data.value_range import ValueRange
 from models.base import TranslationModel
 from options.resolve import Options
 from options.saved import format_options, save_options
-from training.checkpoint import load_state
 from training.loggers import DisplayOptions, RunInfo, make_loggers
 from training.loggers.estimate import Estimate, smaller_command
 from training.previews import Previewer
@@ -61,7 +60,7 @@ class TrainingSession:
         loader = EpochLoader(dataset, loaders, seed=values["seed"], shuffle=not values["serial_batches"])
         trainer = make_trainer(options, self.model, loader, self.folder, self.device)
         if resume:
-            trainer.load_state_dict(load_state(self.folder))
+            trainer.resume()
         info = self._facts(trainer, len(dataset), self.folder)
         self._announce(trainer, info.total_steps)
         loggers = make_loggers(options.of(DisplayOptions))

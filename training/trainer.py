@@ -13,7 +13,7 @@ from torch import Tensor
 
 from models.base import Batch, Losses, TranslationModel
 from models.files import save_networks
-from training.checkpoint import save_state
+from training.checkpoint import load_state, save_state
 from training.loggers import LoggerGroup, Position, Times
 from training.previews import Previewer
 from training.schedule import Schedule, total_epochs
@@ -112,6 +112,18 @@ class Trainer:
         self.means.sums = {name: value.to(self.updater.device) for name, value in state["means"]["sums"].items()}
         self.means.count = state["means"]["count"]
 
+    def resume(self) -> None:
+        """Go on from the newest readable state of the folder, and write the weight files that follow from it.
+
+        A crash between the two leaves older weight files, or those of some networks only.
+
+        Raises:
+            UserError: there is no state, or the disk takes no more.
+        """
+        state = load_state(self.folder)
+        self.load_state_dict(state)
+        self._write_weights(state.get("labels", ("latest",)))
+
     def rehearse(self, steps: int = 3) -> list[float]:
         """Return the seconds of a few steps on the first batches, then undo them exactly."""
         before = copy.deepcopy(self.updater.state_dict())
@@ -173,8 +185,7 @@ class Trainer:
         self.position = ended._replace(epoch=ended.epoch + 1, iters=0)
         last = ended.epoch == total_epochs(self.schedule_options)
         if last or ended.epoch % self.save_options.save_epoch_freq == 0:
-            self._save("latest")
-            save_networks(self.model.networks(), self.folder, str(ended.epoch))
+            self._save("latest", str(ended.epoch))
 
     def _report(self, before: Position, batch: Batch, losses: Losses, times: Times) -> None:
         def due(frequency: int) -> bool:
@@ -199,9 +210,14 @@ class Trainer:
         first = [name for name in self.model.loss_names if name in losses]
         return {name: losses[name].item() for name in dict.fromkeys([*first, *losses])}
 
-    def _save(self, label: str) -> None:
-        save_state(self.folder, self.state_dict())
-        save_networks(self.model.networks(), self.folder, label)
+    def _save(self, *labels: str) -> None:
+        """Write the state, then the weight files that follow from it; the state knows which, for :meth:`resume`."""
+        save_state(self.folder, self.state_dict() | {"labels": labels})
+        self._write_weights(labels)
+
+    def _write_weights(self, labels: Sequence[str]) -> None:
+        for label in labels:
+            save_networks(self.model.networks(), self.folder, label)
 
 
 def _advance(position: Position, images: int) -> Position:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Sampler
@@ -17,6 +17,7 @@ from util.errors import UserError
 
 SampleKey = tuple[int, int, int]
 Batch = dict[str, Any]
+T = TypeVar("T")
 
 
 class LoadsSamples(Protocol):
@@ -35,22 +36,61 @@ def sample_seed(seed: int, epoch: int, index: int) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
+@dataclass(frozen=True)
+class Shard:
+    """One rank's share of every batch.
+
+    A batch of N samples is first cut into ``parts`` micro-batches of nearly equal size, the larger ones first, and each
+    of them over the ranks in order, in the same way. So micro-batch k holds the same samples whatever the number of
+    ranks.
+    """
+
+    rank: int = 0
+    ranks: int = 1
+    parts: int = 1
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.rank < self.ranks and self.parts >= 1):
+            raise ValueError(f"no such share: {self}")
+
+    def pieces(self, batch: Sequence[T]) -> list[list[T]]:
+        """Return this rank's samples of each micro-batch; some, or all, may be empty lists."""
+        return [cut(part, self.ranks)[self.rank] for part in cut(batch, self.parts)]
+
+    def counts(self, total: int) -> list[int]:
+        """Return how many samples of each micro-batch this rank has when the whole batch has ``total``."""
+        return [len(piece) for piece in self.pieces(range(total))]
+
+
+def cut(items: Sequence[T], pieces: int) -> list[list[T]]:
+    """Return ``pieces`` consecutive lists whose lengths differ by one at most, longer ones first."""
+    size, longer = divmod(len(items), pieces)
+    ends = [(index + 1) * size + min(index + 1, longer) for index in range(pieces)]
+    return [list(items[begin:end]) for begin, end in zip([0, *ends], ends, strict=False)]
+
+
 class EpochLoader:
     """Batches of any epoch from any offset; the workers live on from epoch to epoch.
+
+    A batch holds one rank's share of ``batch_size`` samples: tensors (n, ...), lists of n for the rest, "total", the
+    samples over all ranks, and "counts", this rank's in each micro-batch. Where n is 0 tensors are (0, C, H, W).
 
     Neither shuffling nor loading touches the global random state. Errors of the user in a worker arrive here as the
     same UserError.
     """
 
-    def __init__(self, dataset: LoadsSamples, options: LoaderOptions, *, seed: int, shuffle: bool) -> None:
+    def __init__(
+        self, dataset: LoadsSamples, options: LoaderOptions, *, seed: int, shuffle: bool, shard: Shard = Shard()
+    ) -> None:
         self.dataset = dataset
-        self._batches = EpochBatches(len(dataset), options.batch_size, seed, shuffle)
+        self._batches = EpochBatches(len(dataset), options.batch_size, seed, shuffle, shard)
         workers = min(options.num_threads, _processors(), len(self._batches))
         self._loader: DataLoader[Batch] = DataLoader(
-            _Keyed(dataset),
-            batch_sampler=self._batches,
+            _Batched(dataset),
+            batch_size=None,  # the sampler makes the batches
+            sampler=self._batches,
             num_workers=workers,
-            collate_fn=collate,
+            collate_fn=_as_it_is,
             persistent_workers=workers > 0,
             worker_init_fn=_leave_ctrl_c_to_the_trainer,
             generator=torch.Generator().manual_seed(sample_seed(seed, 0, 0)),
@@ -67,17 +107,17 @@ class EpochLoader:
             UserError: a file cannot be read or does not fit the others of its batch.
         """
         self._batches.position = (epoch, offset)
-        for batch in self._loader:
+        for batch, total in zip(self._loader, self._batches.totals(), strict=True):
             if isinstance(batch, Failure):
                 raise UserError(batch.message)
-            yield batch
+            yield batch | {"total": total, "counts": self._batches.shard.counts(total)}
 
 
 class EpochBatches(Sampler[list[SampleKey]]):
-    """Lists of (seed, epoch, index), one per batch, from ``position`` = (epoch, offset in samples)."""
+    """A rank's (seed, epoch, index) of one batch after the other, from ``position`` = (epoch, offset in samples)."""
 
-    def __init__(self, count: int, batch_size: int, seed: int, shuffle: bool) -> None:
-        self.count, self.batch_size, self.seed, self.shuffle = count, batch_size, seed, shuffle
+    def __init__(self, count: int, batch_size: int, seed: int, shuffle: bool, shard: Shard = Shard()) -> None:
+        self.count, self.batch_size, self.seed, self.shuffle, self.shard = count, batch_size, seed, shuffle, shard
         self.position = (1, 0)
 
     def __len__(self) -> int:
@@ -87,7 +127,14 @@ class EpochBatches(Sampler[list[SampleKey]]):
         epoch, offset = self.position
         order = self._order(epoch)
         for begin in range(offset, len(order), self.batch_size):
-            yield [(self.seed, epoch, index) for index in order[begin : begin + self.batch_size]]
+            pieces = self.shard.pieces(order[begin : begin + self.batch_size])
+            yield [(self.seed, epoch, index) for piece in pieces for index in piece]
+
+    def totals(self) -> list[int]:
+        """Return the samples over all ranks of each batch that is to come."""
+        return [
+            min(self.batch_size, self.count - begin) for begin in range(self.position[1], self.count, self.batch_size)
+        ]
 
     def _order(self, epoch: int) -> list[int]:
         if not self.shuffle:
@@ -103,13 +150,19 @@ class Failure:
     message: str
 
 
-class _Keyed(torch.utils.data.Dataset[Any]):
-    """A data set indexed by (seed, epoch, index)."""
+class _Batched(torch.utils.data.Dataset[Any]):
+    """A data set indexed by lists of (seed, epoch, index)."""
 
     def __init__(self, dataset: LoadsSamples) -> None:
         self._dataset = dataset
 
-    def __getitem__(self, key: SampleKey) -> dict[str, Any] | Failure:
+    def __getitem__(self, keys: list[SampleKey]) -> Batch | Failure:
+        if keys:
+            return collate([self._load(key) for key in keys])
+        one = collate([self._load((0, 0, 0))])  # tells what an empty batch is made of
+        return one if isinstance(one, Failure) else {name: value[:0] for name, value in one.items()}
+
+    def _load(self, key: SampleKey) -> dict[str, Any] | Failure:
         generator = torch.Generator().manual_seed(sample_seed(*key))
         try:
             return self._dataset.load(key[2], generator)
@@ -149,6 +202,10 @@ def _unequal(name: str, first: dict[str, Any], other: dict[str, Any]) -> str:
         f"{first.get(paths, name)} gives {w1}x{h1} pixels, {other.get(paths, name)} {w2}x{h2}: one batch needs one "
         "size; use --preprocess resize_and_crop or scale_width_and_crop, or --batch_size 1"
     )
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
 
 
 def _leave_ctrl_c_to_the_trainer(_worker: int) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from models.losses import GAN_MODES
 from models.networks.outputs import DiscriminatorOutput
+from util.noise import rand
 from util.option import option
 
 Outputs = list[DiscriminatorOutput]
@@ -40,7 +41,7 @@ def gradient_penalty(discriminator: Callable[[Tensor], Outputs], real: Tensor, f
         real: (N,C,H,W) the true images.
         fake: (N,C,H,W) the made images; no gradient flows into either.
     """
-    weight = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
+    weight = rand(real, (1, 1, 1), "gradient penalty")
     mixed = torch.lerp(fake.detach(), real.detach(), weight).requires_grad_(True)
     penalties = [_slope_penalty(output.logits, mixed) for output in discriminator(mixed)]
     return torch.stack(penalties).mean()

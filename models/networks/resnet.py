@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from models.networks import GENERATORS
 from models.networks.common import NetworkOptions
+from models.networks.dropout import Dropout
 from models.networks.norms import NormLayer, norm_layer, uses_bias
 from util.option import option
 
@@ -26,7 +27,7 @@ class ResnetBlock(nn.Module):
         layers: list[nn.Module] = [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=bias)]
         layers += [norm(channels), nn.ReLU(inplace=True)]
         if dropout:
-            layers.append(nn.Dropout(0.5))
+            layers.append(Dropout(0.5))
         layers += [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=bias), norm(channels)]
         self.conv_block = nn.Sequential(*layers)
 

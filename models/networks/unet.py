@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from models.networks import GENERATORS
 from models.networks.common import NetworkOptions
+from models.networks.dropout import Dropout
 from models.networks.norms import NormLayer, norm_layer, uses_bias
 from util.option import option
 
@@ -36,7 +37,7 @@ class SkipBlock(nn.Module):
             layers += [norm(middle), inner]
         layers += [nn.ReLU(inplace=True), nn.ConvTranspose2d(wide, outer, 4, 2, 1, bias=bias), norm(outer)]
         if dropout:
-            layers.append(nn.Dropout(0.5))
+            layers.append(Dropout(0.5))
         self.model = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,0 +1,50 @@
+"""Random numbers that belong to a sample: the same in whatever batch, micro-batch or process it is computed."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+_seeds: contextvars.ContextVar[tuple[int, ...] | None] = contextvars.ContextVar("seeds", default=None)
+
+
+def mix(*parts: object) -> int:
+    """Return 63 well-mixed bits of the parts; the same on every machine."""
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+@contextlib.contextmanager
+def sample_noise(seeds: Sequence[int]) -> Iterator[None]:
+    """Let :func:`rand` draw from each sample's own stream.
+
+    Args:
+        seeds: one per sample of the batches that are computed inside.
+    """
+    token = _seeds.set(tuple(seeds))
+    try:
+        yield
+    finally:
+        _seeds.reset(token)
+
+
+def rand(like: Tensor, shape: Sequence[int], stream: str) -> Tensor:
+    """Return (len(like), *shape) uniform numbers in [0,1) with the dtype and device of ``like``.
+
+    Inside :func:`sample_noise` sample i's numbers depend on its seed and ``stream`` alone, where ``like`` may hold the
+    samples several times over; elsewhere they come from the global state.
+    """
+    seeds = _seeds.get()
+    if not seeds or len(like) % len(seeds):
+        return torch.rand(len(like), *shape, dtype=like.dtype, device=like.device)
+    numbers = torch.empty(len(like), *shape, dtype=like.dtype, device=like.device)
+    generator = torch.Generator(like.device)
+    for index, row in enumerate(numbers):
+        copy, sample = divmod(index, len(seeds))
+        row.uniform_(generator=generator.manual_seed(mix(seeds[sample], stream, copy)))
+    return numbers

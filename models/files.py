@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.networks.foreign import clean_state_dict, load_weights
-from util.errors import UserError
+from util.errors import UserError, one_line
 from util.files import atomic_file
 
 
@@ -26,14 +26,21 @@ def plain_state(network: nn.Module) -> dict[str, Tensor]:
 
 
 def save_networks(networks: dict[str, nn.Module], folder: pathlib.Path, epoch: str) -> None:
-    """Write each network's weights atomically as a plain state dict; UserError when the disk takes no more."""
+    """Write each network's weights atomically as a plain state dict.
+
+    Raises:
+        UserError: the disk takes no more, or the folder is gone; the file that was there before is untouched.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: the run's folder has vanished; bring it back and use --continue_train")
     for name, network in networks.items():
         path = weight_file(folder, epoch, name)
         try:
             with atomic_file(path) as file:
                 torch.save(plain_state(network), file)
         except (OSError, RuntimeError) as error:
-            raise UserError(f"{path}: cannot be saved ({error}); free some space and use --continue_train") from None
+            reason = one_line(error)
+            raise UserError(f"{path}: cannot be saved ({reason}); free some space and use --continue_train") from None
 
 
 def load_networks(networks: dict[str, nn.Module], folder: pathlib.Path, epoch: str) -> None:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
-import pickle
 import sys
-import zipfile
 from typing import Any
 
 import torch
 
-from util.errors import UserError
-from util.files import atomic_file
+from util.errors import UserError, one_line
+from util.files import atomic_file, remove_leftovers, sync_folder
+from util.torch_files import load_torch_file, verify_torch_file
 
-FILE, PREVIOUS = "state.pth", "state_previous.pth"
+FILE, PREVIOUS, NEW = "state.pth", "state_previous.pth", "state.new"
 FORMAT = 1
 
 
 def save_state(folder: pathlib.Path, state: dict[str, Any]) -> None:
     """Write the state file; the one before stays as ``state_previous.pth``.
+
+    The order is: write a new file beside, wait for the disk, read it back, and only then rename the two.
 
     Raises:
         UserError: the disk is full or the folder is gone; what was saved before is untouched.
@@ -28,15 +30,17 @@ def save_state(folder: pathlib.Path, state: dict[str, Any]) -> None:
     if not folder.is_dir():
         raise UserError(f"{folder}: the run's folder has vanished; bring it back and use --continue_train")
     try:
-        with atomic_file(path.with_suffix(".new")) as file:
+        with atomic_file(folder / NEW) as file:
             torch.save(state | {"format": FORMAT}, file)
-        _verify(path.with_suffix(".new"))
+        verify_torch_file(folder / NEW)
         if path.exists():
             os.replace(path, folder / PREVIOUS)
-        os.replace(path.with_suffix(".new"), path)
-    except (OSError, RuntimeError, zipfile.BadZipFile) as error:
-        path.with_suffix(".new").unlink(missing_ok=True)
-        raise UserError(f"{path}: cannot be saved ({error}); the save before it is intact") from None
+        os.replace(folder / NEW, path)
+        sync_folder(folder)
+    except Exception as error:  # torch's writer raises RuntimeError, the verification anything
+        with contextlib.suppress(OSError):
+            (folder / NEW).unlink(missing_ok=True)
+        raise UserError(f"{path}: cannot be saved ({one_line(error)}); the save before it is intact") from None
 
 
 def load_state(folder: pathlib.Path) -> dict[str, Any]:
@@ -45,24 +49,21 @@ def load_state(folder: pathlib.Path) -> dict[str, Any]:
     Raises:
         UserError: there is none.
     """
-    for name in (FILE, PREVIOUS):
-        path = folder / name
+    for path in (folder / FILE, folder / PREVIOUS):
         if not path.is_file():
             continue
         try:
-            _verify(path)
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            if state.get("format") == FORMAT:
+            state = load_torch_file(path)
+            if state["format"] == FORMAT:
                 return state
             print(f"{path}: written by another version of the program; skipped", file=sys.stderr)
-        except (OSError, RuntimeError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError, AttributeError):
-            print(f"{path}: damaged; trying the save before it", file=sys.stderr)
+        except Exception as error:  # damaged or hostile bytes make the reader raise anything
+            print(f"{path}: damaged ({one_line(error)}); trying the save before it", file=sys.stderr)
     raise UserError(f"{folder}: nothing to continue (no readable {FILE}); leave out --continue_train to start anew")
 
 
-def _verify(path: pathlib.Path) -> None:
-    """Check every byte against the checksums of the archive, which torch.load does not do."""
-    with zipfile.ZipFile(path) as archive:
-        broken = archive.testzip()
-    if broken is not None:
-        raise RuntimeError(f"{broken} in {path} is damaged")
+def remove_unfinished(folder: pathlib.Path) -> None:
+    """Delete what a killed process left half written, which may be as large as all saves together."""
+    remove_leftovers(folder)
+    with contextlib.suppress(OSError):
+        (folder / NEW).unlink(missing_ok=True)

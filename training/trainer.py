@@ -13,7 +13,7 @@ from torch import Tensor
 
 from models.base import Batch, Losses, TranslationModel
 from models.files import save_networks
-from training.checkpoint import load_state, save_state
+from training.checkpoint import load_state, remove_unfinished, save_state
 from training.loggers import LoggerGroup, Position, Times
 from training.previews import Previewer
 from training.schedule import Schedule, total_epochs
@@ -120,6 +120,7 @@ class Trainer:
         Raises:
             UserError: there is no state, or the disk takes no more.
         """
+        remove_unfinished(self.folder)
         state = load_state(self.folder)
         self.load_state_dict(state)
         self._write_weights(state.get("labels", ("latest",)))

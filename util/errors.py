@@ -21,6 +21,11 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     return f"; did you mean {nearest[0]}?" if nearest else ""
 
 
+def one_line(error: BaseException, length: int = 120) -> str:
+    """Return what an error says on one line of at most ``length`` characters; its type where it says nothing."""
+    return " ".join(str(error).split())[:length] or type(error).__name__
+
+
 def run_script(main: Callable[[], int | None]) -> None:
     """Run a script's ``main`` and exit: 0 or its return value, 2 on :class:`UserError`, 130 on Ctrl-C."""
     try:

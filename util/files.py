@@ -9,6 +9,8 @@ import secrets
 from collections.abc import Iterator
 from typing import BinaryIO
 
+_TEMPORARY = ".tmp"
+
 
 @contextlib.contextmanager
 def atomic_file(path: pathlib.Path, *, durable: bool = True) -> Iterator[BinaryIO]:
@@ -19,7 +21,7 @@ def atomic_file(path: pathlib.Path, *, durable: bool = True) -> Iterator[BinaryI
     written without ``durable``: whole after a crash of the program, maybe not after one of the machine.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name[-200:]}.tmp")
+    temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name[-200:]}{_TEMPORARY}")
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
     descriptor = os.open(temporary, flags, 0o666)  # less the user's umask
     try:
@@ -34,7 +36,7 @@ def atomic_file(path: pathlib.Path, *, durable: bool = True) -> Iterator[BinaryI
             os.unlink(temporary)
         raise
     if durable:
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
@@ -43,7 +45,15 @@ def write_text(path: pathlib.Path, text: str) -> None:
         file.write(text.encode("utf-8"))
 
 
-def _sync_folder(folder: pathlib.Path) -> None:
+def remove_leftovers(folder: pathlib.Path) -> None:
+    """Delete what :func:`atomic_file` was writing in ``folder`` when its process was killed."""
+    for path in folder.glob(f".????????.*{_TEMPORARY}"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def sync_folder(folder: pathlib.Path) -> None:
+    """Wait until the names of the files in ``folder`` are on disk."""
     with contextlib.suppress(OSError):  # not every system can open a folder
         descriptor = os.open(folder, os.O_RDONLY)
         try:

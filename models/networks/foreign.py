@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import pathlib
 import re
-import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from models.networks import DISCRIMINATORS, GENERATORS
 from util.errors import UserError
+from util.torch_files import load_torch_file
 
 State = dict[str, Tensor]
 _WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict")
@@ -45,11 +44,7 @@ def _read(path: pathlib.Path) -> Any:
         from safetensors.torch import load_file
 
         return load_file(path)
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:  # torch.load accepts flipped bytes in silence
-            if damaged := archive.testzip():
-                raise ValueError(f"wrong checksum of {damaged}")
-    return torch.load(path, map_location="cpu", weights_only=True)
+    return load_torch_file(path)
 
 
 def _reason(error: Exception) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import pathlib
 import pickle
+import zipfile
 
 import pytest
 import torch
 
-from training.checkpoint import FILE, PREVIOUS, load_state, save_state
+from training.checkpoint import FILE, NEW, PREVIOUS, load_state, remove_unfinished, save_state
 from util.errors import UserError
 
 
@@ -130,3 +131,45 @@ def test_a_file_that_reads_back_wrong_never_replaces_the_good_one(
         _save(tmp_path, 2)
     monkeypatch.undo()
     assert load_state(tmp_path)["number"] == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits as on POSIX")
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.6, 0.99])
+def test_a_disk_that_takes_only_a_part_leaves_the_save_before(tmp_path: pathlib.Path, share: float) -> None:
+    import resource
+
+    _save(tmp_path, 1)
+    size = (tmp_path / FILE).stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(size * share), before[1]))
+    try:
+        with pytest.raises(UserError, match="cannot be saved .* the save before it is intact") as caught:
+            _save(tmp_path, 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "\n" not in str(caught.value)
+    assert load_state(tmp_path)["number"] == 1
+    assert os.listdir(tmp_path) == [FILE]
+
+
+def test_what_a_kill_left_behind_is_removed_and_nothing_else(tmp_path: pathlib.Path) -> None:
+    _save(tmp_path, 1, 2)
+    for name in (NEW, ".01234567.state.new.tmp", ".89abcdef.latest_net_G.pth.tmp"):
+        (tmp_path / name).write_bytes(b"half")
+    (tmp_path / "notes.tmp").write_text("of the user")
+    remove_unfinished(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["notes.tmp", FILE, PREVIOUS]
+
+
+def test_a_packed_file_is_refused_before_it_is_unpacked(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _save(tmp_path, 1)
+    plain = zipfile.ZipFile(tmp_path / FILE)
+    with zipfile.ZipFile(tmp_path / "bomb", "w", zipfile.ZIP_DEFLATED) as bomb:
+        for name in plain.namelist():
+            bomb.writestr(name, plain.read(name))
+    os.replace(tmp_path / "bomb", tmp_path / FILE)
+    with pytest.raises(UserError, match="nothing to continue"):
+        load_state(tmp_path)
+    assert "compressed" in capsys.readouterr().err

@@ -4,40 +4,14 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
-from torch import Tensor
 
 from commands.build import build_dataset
 from commands.opened_run import saved_domains
 from data.value_range import ValueRange
-from data.writers import FileFormat
 from inference.domain import Domain, fit_domains
-from inference.outputs import to_file_values
+from inference.domains import Domains
 from options.resolve import Options
-
-
-@dataclass(frozen=True)
-class Domains:
-    """Ranges and file formats by side, "A" for the source and "B" for the target; a missing "B" is as "A".
-
-    ``sides`` says which side each of the model's labels belongs to.
-    """
-
-    ranges: Mapping[str, ValueRange]
-    formats: Mapping[str, FileFormat]
-    sides: Mapping[str, str]
-
-    def range(self, label: str) -> ValueRange:
-        """Return the file values that -1 and 1 stand for."""
-        return self.ranges.get(self.sides[label], self.ranges["A"])
-
-    def values(self, label: str, image: Tensor) -> np.ndarray:
-        """Return (H,W,C) in file units and dtype of a (C,H,W) image in [-1,1]."""
-        file_format = self.formats.get(self.sides[label], self.formats["A"])
-        return to_file_values(image, self.range(label), file_format.dtype)
 
 
 def open_data(options: Options, folder: pathlib.Path, sides: Mapping[str, str]) -> tuple[Any, Domains]:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from torch import Tensor
 
-from commands.domains import Domains
 from data.writers import FileFormat, preview, write_image
 from evaluation.metrics import MetricTable, evaluate_pair, load_lpips
 from evaluation.page import ResultsPage
+from inference.domains import Domains
 from inference.outputs import stretch
 from options.resolve import Options
 from options.test_options import ResultOptions
@@ -54,9 +54,8 @@ class Report:
             tensors: (C,H,W) in [-1,1] by label.
             mask: (1,H,W), 0 where the target is unknown; such pixels are written as NaN and not measured.
         """
-        images = {label: self.domains.values(label, image) for label, image in tensors.items()}
-        if mask is not None and "real_B" in images:
-            images["real_B"] = np.where(mask.permute(1, 2, 0).numpy() > 0, images["real_B"], np.float32(np.nan))
+        masks = {"real_B": mask}
+        images = {label: self.domains.values(label, image, masks.get(label)) for label, image in tensors.items()}
         row = self._measure(name, tensors, images) if self.paired and "real_B" in images else {}
         self._keep(name, {label: stretch(image, self.aspect_ratio) for label, image in images.items()}, row)
 

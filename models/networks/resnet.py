@@ -10,6 +10,7 @@ from models.networks import GENERATORS
 from models.networks.common import NetworkOptions
 from models.networks.dropout import Dropout
 from models.networks.norms import NormLayer, norm_layer, uses_bias
+from models.networks.stages import Join, Keep, Stage
 from util.option import option
 
 
@@ -34,6 +35,11 @@ class ResnetBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x + self.conv_block(x)
 
+    def stages(self) -> list[Stage]:
+        """Return the block as a flat list; both norms' inputs are stored."""
+        start, layers = Keep(), list(self.conv_block)
+        return [start, *layers[:2], Keep(), *layers[2:-1], Keep(), layers[-1], Join(start)]
+
 
 class ResnetGenerator(nn.Module):
     """Translate (N,input_nc,H,W) in [-1,1] to (N,output_nc,H,W) in [-1,1]; H and W divide by 4, at least 8."""
@@ -45,6 +51,7 @@ class ResnetGenerator(nn.Module):
         self, input_nc: int, output_nc: int, n_blocks: int, ngf: int = 64, norm: str = "instance", dropout: bool = True
     ) -> None:
         super().__init__()
+        self.receptive_field = 12 + 8 * n_blocks  # pixels to each side: two 3x3 a block, at a quarter of the size
         layer, bias = norm_layer(norm), uses_bias(norm)
         layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(input_nc, ngf, 7, bias=bias)]
         layers += [layer(ngf), nn.ReLU(inplace=True)]
@@ -59,6 +66,14 @@ class ResnetGenerator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model(x)
+
+    def stages(self) -> list[Stage]:
+        """Return the layers as a flat list; what is stored has a quarter of the image's height and width."""
+        head, rest = list(self.model[:8]), list(self.model[8:])
+        flat: list[Stage] = [*head, Keep()]
+        for layer in rest:
+            flat += layer.stages() if isinstance(layer, ResnetBlock) else [layer]
+        return flat
 
 
 @GENERATORS.register("resnet_9blocks", options=ResnetOptions)

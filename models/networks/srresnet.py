@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from models.networks import GENERATORS
 from models.networks.common import NetworkOptions
 from models.networks.norms import NormLayer, norm_layer
+from models.networks.stages import Join, Keep, Stage
 from util.errors import UserError
 from util.option import option
 
@@ -35,6 +36,11 @@ class SRResNetBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.prelu(self.bn1(self.conv1(x)))
         return x + self.bn2(self.conv2(y))
+
+    def stages(self) -> list[Stage]:
+        """Return the block as a flat list; both norms' inputs are stored."""
+        start = Keep()
+        return [start, self.conv1, Keep(), self.bn1, self.prelu, self.conv2, Keep(), self.bn2, Join(start)]
 
 
 class UpsampleBlock(nn.Module):
@@ -72,6 +78,7 @@ class SRResNet(nn.Module):
         if scale not in (1, 2, 4):
             raise UserError(f"--scale {scale} is not supported by srresnet: use 1, 2 or 4")
         self.scale, layer = scale, norm_layer(norm)
+        self.receptive_field = 9 + 2 * n_blocks  # pixels to each side: 4 for each 9x9, 1 for each 3x3
         upsampling = [UpsampleBlock(ngf) for _ in range(round(math.log2(scale)))]
         parts: list[nn.Module] = [nn.Sequential(nn.Conv2d(input_nc, ngf, 9, padding=4), nn.PReLU())]
         parts += [SRResNetBlock(ngf, layer) for _ in range(n_blocks)]
@@ -87,6 +94,18 @@ class SRResNet(nn.Module):
         for part in body:
             deep = part(deep)
         return output(shallow + deep).tanh()
+
+    def stages(self) -> list[Stage]:
+        """Return the layers as a flat list; the body is stored, at the image's own size."""
+        first, *body, output = self.children()
+        shallow = Keep()
+        flat: list[Stage] = [*first.children(), shallow]
+        for part in body:
+            flat += part.stages() if isinstance(part, SRResNetBlock) else [*part.children()]
+        flat.append(Join(shallow))
+        for part in output.children():
+            flat += part.children() if isinstance(part, UpsampleBlock) else [part]
+        return [*flat, nn.Tanh()]
 
 
 @GENERATORS.register("srresnet", "srgan", options=SRResNetOptions)

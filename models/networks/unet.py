@@ -11,6 +11,7 @@ from models.networks import GENERATORS
 from models.networks.common import NetworkOptions
 from models.networks.dropout import Dropout
 from models.networks.norms import NormLayer, norm_layer, uses_bias
+from models.networks.stages import Join, Keep, Stage
 from util.option import option
 
 
@@ -43,6 +44,20 @@ class SkipBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         decoded = self.model(x)
         return torch.cat([x, decoded], 1)
+
+    def stages(self) -> list[Stage]:
+        """Return this level and those below as a flat list; the skip and the norms' inputs are stored."""
+        skip, activation = Keep(), self.model[0]
+        return [activation, skip, *_flat(list(self.model)[1:]), Join(skip, channels=True)]
+
+
+def _flat(layers: list[nn.Module]) -> list[Stage]:
+    """Return the layers with those of an inner level in its place, and a Keep after every convolution."""
+    flat: list[Stage] = []
+    for layer in layers:
+        flat += layer.stages() if isinstance(layer, SkipBlock) else [layer]
+        flat += [Keep()] if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) else []
+    return flat
 
 
 class UnetBody(nn.Module):
@@ -77,6 +92,7 @@ class UnetGenerator(nn.Module):
     ) -> None:
         super().__init__()
         self.size_multiple = 2**num_downs
+        self.receptive_field = 3 * 2**num_downs - 3  # pixels to each side: 4x4 at every resolution, down and up
         layer, bias = norm_layer(norm), uses_bias(norm)
         widths = [ngf, 2 * ngf, 4 * ngf] + [8 * ngf] * (num_downs - 3)
         block: nn.Module | None = None
@@ -88,6 +104,10 @@ class UnetGenerator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model(x)
+
+    def stages(self) -> list[Stage]:
+        """Return all levels as a flat list."""
+        return _flat(list(self.model.model))
 
 
 @GENERATORS.register("unet_256", options=UnetOptions)

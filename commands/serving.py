@@ -1,0 +1,73 @@
+"""From resolved options to a running server: what serve.py does, step by step."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+
+from commands.opened_run import open_run
+from inference.server.runs import ServedRun
+from inference.server.settings import ServerOptions
+from options.resolve import Options
+from options.serve_options import ServedRunsOptions
+from training.run_folder import run_folder
+from util.device import choose_device
+from util.errors import UserError
+
+
+class ServingSession:
+    """Open the runs and the port at once, so that mistakes show before anyone connects; serve on :meth:`run`."""
+
+    def __init__(self, options: Options) -> None:
+        self.options, self.runs = options.of(ServerOptions), options.of(ServedRunsOptions)
+        _check_libraries(self.options.page)
+        os.environ["A2B_MAX_PIXELS"] = str(self.options.max_pixels)  # what the readers refuse to decode
+        self.devices = [self._open(gpu) for gpu in self.runs.gpu_ids.split(",")]
+
+    def _open(self, gpu: str) -> dict[str, ServedRun]:
+        runs = self.runs
+        return {
+            name: ServedRun(name, open_run(run_folder(runs.checkpoints_dir, name), runs.epoch, runs.direction, gpu))
+            for name in runs.name
+        }
+
+    def run(self) -> int:
+        """Serve until Ctrl-C or a termination signal; return the exit code."""
+        from inference.server import app
+        from inference.server.service import Service
+
+        with app.listen(self.options) as socket:
+            service = Service(self.devices, self.options)
+            try:
+                application = app.make_app(service, self.options, self._classifier())
+                self._greet(app.address(self.options, socket.getsockname()[1]))
+                app.run(application, socket)
+            finally:
+                service.close()
+        return 0
+
+    def _classifier(self) -> object | None:
+        from inference.server.classifier import Classifier
+
+        options, gpu = self.options, self.runs.gpu_ids.split(",")[0]
+        if options.classifier is None:
+            return None
+        return Classifier(options.classifier, options.classifier_weights, choose_device(gpu))
+
+    def _greet(self, address: str) -> None:
+        options = self.options
+        if not options.local and not options.token:
+            print(
+                f"note: whoever reaches {options.host} can use this server; --token asks for a secret", file=sys.stderr
+            )
+        print(f"serving {', '.join(self.runs.name)}; the API is described at {address}openapi.json")
+        if options.page:
+            print(f"open {address}{f'?token={options.token}' if options.token else ''}", flush=True)
+
+
+def _check_libraries(page: bool) -> None:
+    needed = ["fastapi", "uvicorn", "multipart", *(["gradio"] if page else [])]
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(f"serve.py needs {', '.join(missing)}: pip install -r requirements-serve.txt")

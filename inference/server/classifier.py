@@ -1,0 +1,93 @@
+"""What an ImageNet classifier sees in a picture: a quick check whether a translation is taken for the real thing."""
+
+from __future__ import annotations
+
+import pathlib
+import threading
+
+import numpy as np
+import torch
+from torch import nn
+
+from models.networks.foreign import load_weights
+from util.errors import UserError, did_you_mean
+
+
+class Classifier:
+    """A timm model and its preprocessing.
+
+    Args:
+        name: as timm knows it, such as ``resnet50.a1_in1k``.
+        weights: a local file; without one timm fetches the published weights.
+        device: to compute on.
+
+    Raises:
+        UserError: timm knows no such model, or the weights are missing or do not fit.
+    """
+
+    def __init__(self, name: str, weights: str | None, device: torch.device) -> None:
+        import timm
+
+        if not timm.is_model(name):
+            hint = did_you_mean(name, timm.list_models())
+            raise UserError(f"--classifier {name}: timm has no such model{hint}")
+        network = _from_file(name, pathlib.Path(weights)) if weights else _published(name)
+        self.network, self.device = network.to(device).eval(), device
+        config = timm.data.resolve_data_config({}, model=network)
+        self._transform = timm.data.create_transform(**config, is_training=False)
+        self._names = _class_names(network)
+        self._lock = threading.Lock()
+
+    @torch.no_grad()
+    def __call__(self, picture: np.ndarray, top: int = 3) -> dict[str, float]:
+        """Return the most probable classes of a uint8 H x W x 3 picture with their probabilities, best first."""
+        from PIL import Image
+
+        pixels = self._transform(Image.fromarray(picture))[None].to(self.device)
+        with self._lock:
+            probabilities = self.network(pixels).softmax(1)[0].cpu()
+        best = probabilities.topk(min(top, len(probabilities)))
+        return {self._name(i): p for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)}
+
+    def _name(self, index: int) -> str:
+        return self._names[index] if self._names else f"class {index}"
+
+
+def _from_file(name: str, path: pathlib.Path) -> nn.Module:
+    """Build the model with as many classes as the file's last layer has, and load it without running its code."""
+    import timm
+
+    if not path.is_file():
+        raise UserError(f"--classifier_weights {path}: no such file")
+    state = load_weights(path)
+    head = f"{timm.get_pretrained_cfg(name).classifier}.weight"
+    if head not in state:
+        raise UserError(f"--classifier_weights {path}: no weights of timm's {name} (they hold {head})")
+    network = timm.create_model(name, num_classes=len(state[head]))
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(f"--classifier_weights {path}: do not fit --classifier {name} ({reason})") from None
+    return network
+
+
+def _published(name: str) -> nn.Module:
+    import timm
+
+    try:
+        return timm.create_model(name, pretrained=True)
+    except Exception as error:  # the hub client raises many kinds
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(
+            f"--classifier {name}: its weights could not be fetched ({reason}); "
+            "name a local file with --classifier_weights"
+        ) from None
+
+
+def _class_names(network: nn.Module) -> list[str]:
+    """Return timm's names of the 1000 ImageNet classes; nothing for other numbers of classes."""
+    from timm.data import ImageNetInfo
+
+    count = getattr(network, "num_classes", 0)
+    return ImageNetInfo().label_descriptions() if count == 1000 else []

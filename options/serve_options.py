@@ -1,0 +1,53 @@
+"""The flags of serve.py."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from inference.server.settings import ServerOptions
+from options.base_options import BaseOptions
+from options.resolve import Options
+from options.schema import Component
+from training.run_folder import run_folder
+from util.errors import UserError
+from util.option import option
+
+
+@dataclasses.dataclass(frozen=True)
+class ServedRunsOptions:
+    """Which runs, which machine."""
+
+    name: tuple[str, ...] = option((), "run to serve, or several by commas", "session")
+    checkpoints_dir: str = option("./checkpoints", "folder of all runs", "session")
+    epoch: str = option("latest", "which saved weights to load: latest, or an epoch's number", "session")
+    direction: str | None = option(
+        None, "which way a two-sided run translates; none: as trained", "session", choices=("AtoB", "BtoA")
+    )
+    gpu_ids: str = option(
+        "0", "GPU to use, or several by commas, one worker on each; -1 for the CPU; without a GPU the CPU", "session"
+    )
+    config: str | None = option(None, "YAML file of flags, one 'flag: value' per line", "session")
+
+
+class ServeOptions(BaseOptions):
+    """Command line of the server; everything about the networks comes from the runs."""
+
+    script = "serve.py"
+    summary = "Translate images in the browser and over HTTP. Example: python serve.py --name facades"
+
+    def roots(self) -> list[Component]:
+        return [Component("runs", ServedRunsOptions), Component("server", ServerOptions)]
+
+    def finish(self, options: Options) -> Options:
+        values = options.values
+        if not any(values["name"]):
+            raise UserError("--name is missing: name the run to serve, or several by commas")
+        if len(set(values["name"])) < len(values["name"]):
+            raise UserError(f"--name {','.join(values['name'])}: a run is named twice; name each once")
+        for name in values["name"]:
+            folder = run_folder(values["checkpoints_dir"], name)
+            if not folder.is_dir():
+                raise UserError(f"{folder}: no such run; check --name and --checkpoints_dir")
+        if values["classifier_weights"] and not values["classifier"]:
+            raise UserError("--classifier_weights: name their architecture too, such as --classifier resnet50")
+        return options

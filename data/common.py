@@ -38,6 +38,12 @@ class CommonDataOptions:
     no_flip: bool = option(False, "do not mirror training images at random")
     serial_batches: bool = option(False, "take images in order, and pair unaligned ones in order")
     max_dataset_size: int | None = option(None, "use only the first so many images; inf for all", minimum=1)
+    cache: str = option(
+        "auto", "keep decoded and resized images on disk: auto (in the user's cache folder), off or a folder", "session"
+    )
+    cache_limit: float = option(
+        10.0, "gigabytes that folder may hold; the least recently used go", "session", minimum=0
+    )
     seed: int = option(0, "seed of weights, samples, dropout and noise; the same seed gives the same run", minimum=0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,8 @@ from typing import Any
 
 import torch
 
-from data.common import CommonDataOptions
 from data.listing import one_dtype, read_infos
+from data.prepared import Images
 from data.readers import read_image
 from data.sample import Examples, Side
 from data.transforms import draw
@@ -34,12 +35,9 @@ class Domain:
 
 
 def load_side(
-    which: str, side: Side, path: pathlib.Path, common: CommonDataOptions, generator: torch.Generator, train: bool
+    which: str, side: Side, path: pathlib.Path, images: Images, generator: torch.Generator, train: bool
 ) -> dict[str, Any]:
-    """Return ``which`` ("A" or "B"), its path and, where needed, its mask."""
-    image = side.read(path)
-    height, width = image.shape[:2]
-    geometry = draw(common, (height, width), generator, train=train, path=str(path))
-    values, mask = side.tensor(image, geometry)
-    sample: dict[str, Any] = {which: values, f"{which}_paths": str(path)}
-    return sample if mask is None else sample | {f"{which}_mask": mask}
+    """Return ``which`` ("A" or "B"), its path and, where needed, its mask; uint8 with its range from 8-bit files."""
+    prepared = images.open(side, path, functools.partial(read_image, path))
+    geometry = draw(images.options, prepared.size, generator, train=train, path=str(path))
+    return side.place(which, prepared, geometry, path)

@@ -7,17 +7,19 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch.utils.data import DataLoader, Sampler
 
+from data.collate import Batch, Failure, collate, emptied
 from data.common import LoaderOptions
+from data.transfer import prefetch
 from util.errors import UserError
 
 SampleKey = tuple[int, int, int]
-Batch = dict[str, Any]
 T = TypeVar("T")
+_CPU = torch.device("cpu")
 
 
 class LoadsSamples(Protocol):
@@ -27,6 +29,15 @@ class LoadsSamples(Protocol):
 
     def load(self, index: int, generator: torch.Generator) -> dict[str, Any]:
         """Return one sample, a pure function of the index and the generator's seed."""
+        ...
+
+
+@runtime_checkable
+class LoadsStored(Protocol):
+    """What a data set of files offers beside: images as they are stored, which are smaller."""
+
+    def load_stored(self, index: int, generator: torch.Generator) -> dict[str, Any]:
+        """As ``load``, but uint8 images stay so, with their :class:`ValueRange` as "A_range" or "B_range"."""
         ...
 
 
@@ -77,12 +88,22 @@ class EpochLoader:
 
     Neither shuffling nor loading touches the global random state. Errors of the user in a worker arrive here as the
     same UserError.
+
+    Args:
+        device: where batches are wanted; the next one is copied there while one is in use.
     """
 
     def __init__(
-        self, dataset: LoadsSamples, options: LoaderOptions, *, seed: int, shuffle: bool, shard: Shard = Shard()
+        self,
+        dataset: LoadsSamples,
+        options: LoaderOptions,
+        *,
+        seed: int,
+        shuffle: bool,
+        shard: Shard = Shard(),
+        device: torch.device = _CPU,
     ) -> None:
-        self.dataset = dataset
+        self.dataset, self.device = dataset, device
         self._batches = EpochBatches(len(dataset), options.batch_size, seed, shuffle, shard)
         workers = min(options.num_threads, _processors(), len(self._batches))
         self._loader: DataLoader[Batch] = DataLoader(
@@ -92,6 +113,7 @@ class EpochLoader:
             num_workers=workers,
             collate_fn=_as_it_is,
             persistent_workers=workers > 0,
+            pin_memory=device.type == "cuda",
             worker_init_fn=_leave_ctrl_c_to_the_trainer,
             generator=torch.Generator().manual_seed(sample_seed(seed, 0, 0)),
         )
@@ -107,6 +129,9 @@ class EpochLoader:
             UserError: a file cannot be read or does not fit the others of its batch.
         """
         self._batches.position = (epoch, offset)
+        yield from prefetch(self._stored(), self.device)
+
+    def _stored(self) -> Iterator[Batch]:
         for batch, total in zip(self._loader, self._batches.totals(), strict=True):
             if isinstance(batch, Failure):
                 raise UserError(batch.message)
@@ -143,65 +168,23 @@ class EpochBatches(Sampler[list[SampleKey]]):
         return torch.randperm(self.count, generator=generator).tolist()
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A user's mistake found in a worker, on its way to the main process."""
-
-    message: str
-
-
 class _Batched(torch.utils.data.Dataset[Any]):
     """A data set indexed by lists of (seed, epoch, index)."""
 
     def __init__(self, dataset: LoadsSamples) -> None:
-        self._dataset = dataset
+        self._load = dataset.load_stored if isinstance(dataset, LoadsStored) else dataset.load
 
     def __getitem__(self, keys: list[SampleKey]) -> Batch | Failure:
         if keys:
-            return collate([self._load(key) for key in keys])
-        one = collate([self._load((0, 0, 0))])  # tells what an empty batch is made of
-        return one if isinstance(one, Failure) else {name: value[:0] for name, value in one.items()}
+            return collate([self._sample(key) for key in keys])
+        return emptied(collate([self._sample((0, 0, 0))]))  # any sample tells what an empty batch is made of
 
-    def _load(self, key: SampleKey) -> dict[str, Any] | Failure:
+    def _sample(self, key: SampleKey) -> dict[str, Any] | Failure:
         generator = torch.Generator().manual_seed(sample_seed(*key))
         try:
-            return self._dataset.load(key[2], generator)
+            return self._load(key[2], generator)
         except UserError as error:
             return Failure(str(error))
-
-
-def collate(samples: list[dict[str, Any] | Failure]) -> Batch | Failure:
-    """Stack tensors to (N, ...) and list the rest; a Failure among the samples, or unequal sizes, give a Failure."""
-    good = [sample for sample in samples if not isinstance(sample, Failure)]
-    if len(good) < len(samples):
-        return next(sample for sample in samples if isinstance(sample, Failure))
-    _fill_masks(good)
-    for name, value in good[0].items():
-        odd = next((s for s in good if torch.is_tensor(value) and s[name].shape != value.shape), None)
-        if odd is not None:
-            return Failure(_unequal(name, good[0], odd))
-    return {name: _join([sample[name] for sample in good]) for name in good[0]}
-
-
-def _join(values: list[Any]) -> Any:
-    return torch.stack(values) if torch.is_tensor(values[0]) else values
-
-
-def _fill_masks(samples: list[dict[str, Any]]) -> None:
-    """Give every sample an "A_mask", or a "B_mask", when one has it."""
-    for side in "AB":
-        if any(f"{side}_mask" in sample for sample in samples):
-            for sample in samples:
-                sample.setdefault(f"{side}_mask", torch.ones_like(sample[side][:1]))
-
-
-def _unequal(name: str, first: dict[str, Any], other: dict[str, Any]) -> str:
-    paths = f"{name[0]}_paths"
-    (h1, w1), (h2, w2) = first[name].shape[-2:], other[name].shape[-2:]
-    return (
-        f"{first.get(paths, name)} gives {w1}x{h1} pixels, {other.get(paths, name)} {w2}x{h2}: one batch needs one "
-        "size; use --preprocess resize_and_crop or scale_width_and_crop, or --batch_size 1"
-    )
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -12,8 +13,10 @@ import torch
 
 from data.common import CommonDataOptions
 from data.listing import one_dtype, read_infos
+from data.prepared import Images, Prepared
 from data.readers import ImageInfo, read_image
 from data.sample import Examples, make_sides
+from data.transfer import as_floats
 from data.transforms import draw
 from data.value_range import ValueRange, spread
 from util.errors import UserError
@@ -67,6 +70,7 @@ class PairedImages:
         self.common, self.train = common, train
         self.pairs = _directed(pairs, common)[: common.max_dataset_size]
         self.names = [pair.name for pair in self.pairs]
+        self._images = Images(common)
         dtypes = audit(self.pairs, strict=train)
 
         def images(side: int) -> Callable[[], Iterable[np.ndarray]]:
@@ -86,18 +90,27 @@ class PairedImages:
         "names", "key", and "A_mask" or "B_mask" where that side has non-finite pixels. UserError naming the file
         when it cannot be read or does not fit the flags.
         """
+        return as_floats(self.load_stored(index, generator))
+
+    def load_stored(self, index: int, generator: torch.Generator) -> dict[str, Any]:
+        """As :meth:`load`, but images of 8-bit files stay uint8, with their range as "A_range" and "B_range"."""
         pair = self.pairs[index]
-        images = dict(zip("AB", pair.read(), strict=True))
-        _check_equal(pair, images["A"].shape[:2], images["B"].shape[:2])
-        height, width = images["A"].shape[:2]
-        geometry = draw(self.common, (height, width), generator, train=self.train, path=str(pair.source))
-        sample: dict[str, Any] = {"A_paths": str(pair.source), "B_paths": str(pair.target), "names": pair.name}
-        for name, path in (("A", pair.source), ("B", pair.target)):
-            side = self.sides[name]
-            sample[name], mask = side.tensor(side.fit(images[name], path), geometry)
-            if mask is not None:
-                sample[f"{name}_mask"] = mask
-        return sample | {"key": generator.initial_seed()}
+        source, target = self.open(pair)
+        _check_equal(pair, source.size, target.size)
+        geometry = draw(self.common, source.size, generator, train=self.train, path=str(pair.source))
+        sample = self.sides["A"].place("A", source, geometry, pair.source)
+        sample |= self.sides["B"].place("B", target, geometry, pair.target)
+        return sample | {"names": pair.name, "key": generator.initial_seed()}
+
+    def open(self, pair: Pair) -> tuple[Prepared, Prepared]:
+        """Return source and target, prepared; a file that holds both is decoded once."""
+        read = functools.cache(pair.read)
+        parts = ("right", "left") if pair.swapped else ("left", "right")
+        source, target = parts if pair.joined else ("", "")
+        return (
+            self._images.open(self.sides["A"], pair.source, lambda: read()[0], source),
+            self._images.open(self.sides["B"], pair.target, lambda: read()[1], target),
+        )
 
 
 def _directed(pairs: Sequence[Pair], common: CommonDataOptions) -> list[Pair]:

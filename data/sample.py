@@ -7,14 +7,15 @@ import pathlib
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from data.common import CommonDataOptions
-from data.readers import read_image
-from data.transforms import Geometry
+from data.prepared import Prepared
+from data.transforms import Geometry, Size, resize
 from data.value_range import ValueRange, parse_spec, resolve_range
 from data.writers import FileFormat
 from util.errors import UserError
@@ -39,32 +40,51 @@ class Side:
     range: ValueRange
     format: FileFormat
 
-    def read(self, path: pathlib.Path) -> np.ndarray:
-        """Return the file's values, H x W x C, with this side's channels."""
-        return self.fit(read_image(path), path)
+    def prepare(self, image: np.ndarray, path: pathlib.Path, size: Size | None) -> Prepared:
+        """Fit the channels of H x W x C file values and resize to ``size``, height and width.
 
-    def fit(self, image: np.ndarray, path: pathlib.Path) -> np.ndarray:
-        """Return H x W x C with this side's channels; UserError naming the flag when that is impossible."""
-        return fit_channels(image, self.channels, path, self.flag)
-
-    def tensor(self, image: np.ndarray, geometry: Geometry) -> tuple[Tensor, Tensor | None]:
-        """Transform H x W x C file values to (C, h, w) float32 in [-1,1].
-
-        Also returns a mask (1, h, w), 1 where every pixel that contributed is finite; None where all are.
+        UserError naming the flag when the channels do not fit.
         """
+        image = fit_channels(image, self.channels, path, self.flag)
+        found = image.shape[0], image.shape[1]
+        finite = np.isfinite(image).all(axis=2, keepdims=True) if image.dtype.kind == "f" else np.ones(1, bool)
+        holes = not finite.all()
+        if size is None or size == found:
+            return Prepared(_chw(image), found, holes=holes)
         if image.dtype == np.uint8:
-            return self._from_uint8(image, geometry), None
-        finite = np.isfinite(image).all(axis=2, keepdims=True)
-        values = geometry(_chw(self.range.normalize(image))).contiguous()
-        if finite.all():
-            return values, None
-        mask = (geometry(_chw(finite.astype(np.float32))) - 1).abs() < 1e-3  # bicubic weights may be negative
-        return torch.where(mask, values, torch.tensor(-1.0)), mask.float().contiguous()
+            return Prepared(resize(_chw(image), size), found)
+        values = resize(_chw(self.range.normalize(image)), size)
+        if not holes:
+            return Prepared(values, found, normalized=True)
+        mask = (resize(_chw(finite.astype(np.float32)), size) - 1).abs() < 1e-3  # bicubic weights may be negative
+        return Prepared(torch.where(mask, values, -1.0), found, True, holes, mask)
 
-    def _from_uint8(self, image: np.ndarray, geometry: Geometry) -> Tensor:
-        scale = 2.0 / (self.range.high - self.range.low)
-        values = geometry(_chw(image)).to(torch.float32, memory_format=torch.contiguous_format)
-        return values.contiguous().mul_(scale).add_(-1.0 - self.range.low * scale)
+    def cut(self, prepared: Prepared, geometry: Geometry) -> tuple[Tensor, Tensor | None]:
+        """Crop and mirror; return (C, h, w), uint8 as in the file or else float32 in [-1,1].
+
+        Also returns a mask (1, h, w), 1 where every pixel that contributed is finite; None where the whole image is.
+        """
+        values = geometry.cut(prepared.values).contiguous()
+        if prepared.normalized:
+            return values, None if prepared.mask is None else geometry.cut(prepared.mask).float().contiguous()
+        if values.dtype == torch.uint8:
+            return values, None
+        normal = torch.from_numpy(self.range.normalize(values.numpy()))
+        if not prepared.holes:
+            return normal, None
+        mask = values.isfinite().all(dim=0, keepdim=True)
+        return torch.where(mask, normal, -1.0), mask.float()
+
+    def place(self, which: str, prepared: Prepared, geometry: Geometry, path: pathlib.Path) -> dict[str, Any]:
+        """Return the part of a sample called ``which``, "A" or "B".
+
+        That is :meth:`cut`'s image, its path, its mask where it has one, and its range where it is uint8.
+        """
+        values, mask = self.cut(prepared, geometry)
+        part: dict[str, Any] = {which: values, f"{which}_paths": str(path)}
+        if values.dtype == torch.uint8:
+            part[f"{which}_range"] = self.range
+        return part if mask is None else part | {f"{which}_mask": mask}
 
 
 def make_sides(

@@ -12,7 +12,9 @@ from data.common import CommonDataOptions
 from data.domains import Domain, load_side
 from data.listing import data_root, images_in, output_names
 from data.pairs import Pair
+from data.prepared import Images
 from data.sample import make_sides
+from data.transfer import as_floats
 from data.value_range import ValueRange
 
 
@@ -33,7 +35,7 @@ class SingleDataset:
         train: bool,
         ranges: dict[str, ValueRange] | None = None,
     ) -> None:
-        self.common, self.train = common, train
+        self.train, self._images = train, Images(common)
         self._domain = _list(common)
         examples = self._domain.examples(lambda: self._domain.files, strict=train)
         self._side = make_sides(common, examples, None, ranges)["A"]
@@ -47,8 +49,12 @@ class SingleDataset:
 
     def load(self, index: int, generator: torch.Generator) -> dict[str, Any]:
         """Return "A" (input_nc, h, w) float32 in [-1,1], "A_paths", "names" and "key"."""
+        return as_floats(self.load_stored(index, generator))
+
+    def load_stored(self, index: int, generator: torch.Generator) -> dict[str, Any]:
+        """As :meth:`load`, but an image of an 8-bit file stays uint8, with its range as "A_range"."""
         path = self._domain.files[index]
-        sample = load_side("A", self._side, path, self.common, generator, self.train)
+        sample = load_side("A", self._side, path, self._images, generator, self.train)
         return sample | {"names": self.names[index], "key": generator.initial_seed()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,9 +27,15 @@ class Geometry:
         """Apply to (C, H, W), uint8 or float32; the dtype is kept."""
         if self.resize is not None and self.resize != tuple(image.shape[-2:]):
             image = resize(image, self.resize)
+        return self.cut(image)
+
+    def cut(self, image: Any) -> Tensor:
+        """Crop and mirror (C, H, W) that has its size already; anything that can be sliced to a tensor will do."""
         if self.box is not None:
             top, left, height, width = self.box
             image = image[:, top : top + height, left : left + width]
+        else:
+            image = image[:]
         return image.flip(-1) if self.flip else image
 
 
@@ -67,6 +74,15 @@ def resized(options: CommonDataOptions, size: Size) -> Size | None:
     if options.preprocess.startswith("scale_width"):
         return max(round(height * options.load_size / width), options.crop_size), options.load_size
     return None
+
+
+def resize_rule(options: CommonDataOptions) -> tuple[Any, ...]:
+    """Return what :func:`resized` makes of an image depends on beside its size."""
+    if options.preprocess == "resize_and_crop":
+        return ("square", options.load_size)
+    if options.preprocess.startswith("scale_width"):
+        return ("width", options.load_size, options.crop_size)
+    return ()
 
 
 def _box(

@@ -11,7 +11,9 @@ import torch
 from data.common import CommonDataOptions
 from data.domains import Domain, load_side
 from data.pairs import Pair
+from data.prepared import Images
 from data.sample import make_sides
+from data.transfer import as_floats
 from data.value_range import ValueRange
 from util.errors import UserError
 
@@ -29,7 +31,7 @@ class UnpairedImages:
     def __init__(
         self, find: ListDomain, common: CommonDataOptions, *, train: bool, ranges: dict[str, ValueRange] | None
     ) -> None:
-        self.common, self.train = common, train
+        self.common, self.train, self._images = common, train, Images(common)
         self.pairs: list[Pair] = []  # nothing to measure against
         order = "AB" if common.direction == "AtoB" else "BA"
         self.source, self.target = (find(letter, common.phase) for letter in order)
@@ -48,10 +50,14 @@ class UnpairedImages:
 
     def load(self, index: int, generator: torch.Generator) -> dict[str, Any]:
         """Return one sample; the target is random in training unless ``--serial_batches``."""
+        return as_floats(self.load_stored(index, generator))
+
+    def load_stored(self, index: int, generator: torch.Generator) -> dict[str, Any]:
+        """As :meth:`load`, but images of 8-bit files stay uint8, with their range as "A_range" and "B_range"."""
         at = index % len(self.source.files)
-        sample = load_side("A", self.sides["A"], self.source.files[at], self.common, generator, self.train)
+        sample = load_side("A", self.sides["A"], self.source.files[at], self._images, generator, self.train)
         other = self.target.files[self._other(index, generator)]
-        sample |= load_side("B", self.sides["B"], other, self.common, generator, self.train)
+        sample |= load_side("B", self.sides["B"], other, self._images, generator, self.train)
         return sample | {"names": self.names[index], "key": generator.initial_seed()}
 
     def _other(self, index: int, generator: torch.Generator) -> int:

@@ -25,6 +25,11 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_image_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ["A2B_CACHE"] = str(tmp_path_factory.mktemp("images"))
+
+
 def _picture(random: np.random.Generator, width: int, size: int) -> np.ndarray:
     """Return (size, width, 3) uint8: a coloured gradient with a bright square, so that networks can learn it."""
     ramp = np.linspace(0, 200, width)[None, :, None] * random.uniform(0.2, 1, 3)

@@ -290,7 +290,8 @@ def test_non_finite_pixels_of_either_side_are_masked(tmp_path: pathlib.Path, mod
 def test_a_hole_leaves_nothing_in_the_pixels_that_stay_when_resized(size: tuple[int, int]) -> None:
     image = np.full((64, 64, 1), 0.8, np.float32)
     image[np.random.default_rng(0).random((64, 64)) < 0.01] = np.nan
-    values, mask = Side("--output_nc", 1, ValueRange(0, 1), FileFormat("float32", 1)).tensor(image, Geometry(size))
+    side = Side("--output_nc", 1, ValueRange(0, 1), FileFormat("float32", 1))
+    values, mask = side.cut(side.prepare(image, pathlib.Path("a.tif"), size), Geometry())
     assert mask is not None and 0.05 < mask.mean() < 1
     assert (values[mask > 0] - 0.6).abs().max() < 2e-3
 

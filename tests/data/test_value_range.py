@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import numpy as np
 import pytest
 import torch
 
 from data.sample import Side
 from data.transforms import Geometry
+from data.transfer import as_floats
 from data.value_range import DTYPE_RANGES, ValueRange, as_dtype, estimate_range, parse_spec, resolve_range
 from data.writers import FileFormat
 from util.errors import UserError
@@ -29,8 +32,10 @@ def test_identity_round_trip_through_a_sample(value_range: ValueRange) -> None:
     for dtype in ("uint8", "uint16"):
         values = np.arange(np.iinfo(dtype).max + 1, dtype=dtype).reshape(16, -1, 1)
         side = Side("--input_nc", 1, value_range, FileFormat(dtype, 1))
-        tensor, mask = side.tensor(values, Geometry())
-        assert mask is None and tensor.dtype == torch.float32
+        path = pathlib.Path("a.png")
+        sample = as_floats(side.place("A", side.prepare(values, path, None), Geometry(), path))
+        tensor = sample["A"]
+        assert "A_mask" not in sample and tensor.dtype == torch.float32
         np.testing.assert_array_equal(as_dtype(value_range.restore(tensor), dtype)[0], values[..., 0])
 
 

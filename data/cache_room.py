@@ -1,0 +1,96 @@
+"""How much a cache folder may hold, kept true by all processes that write to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+
+import filelock
+from torch.utils.data import get_worker_info
+
+from util.files import atomic_file
+
+_FREE_SHARE = 0.05  # of the disk is left to others
+_PAUSE = 60.0  # seconds before a full cache is looked through again
+_ABANDONED = 3600.0  # seconds after which an unfinished file is the rest of a crash
+_LEDGER, _LOCK = "used_bytes", ".lock"
+
+
+class Room:
+    """Room for new entries below a limit, made by removing the least recently used ones.
+
+    Entries used since this object was made are never removed for its sake: a data set that is larger than the cache is
+    kept in part, rather than all of it being replaced in every epoch.
+    """
+
+    def __init__(self, folder: pathlib.Path, limit: float) -> None:
+        self.folder, self.limit, self.began = folder, limit, time.time()
+        self._closed_until = 0.0
+        self._told = False
+
+    def reserve(self, size: int) -> bool:
+        """Count ``size`` bytes as used and return True, or return False when they do not fit."""
+        if time.monotonic() < self._closed_until:
+            return False
+        with filelock.FileLock(self.folder / _LOCK, timeout=10):
+            used = self._used()
+            if used + size > self.limit:
+                used = self._shrink(size)
+            fits = used + size <= self.limit and self._disk_has(size)
+            write_ledger(self.folder, used + size * fits)
+        if not fits:
+            self.close("is full; images beyond --cache_limit are decoded each time", _PAUSE)
+        return fits
+
+    def close(self, reason: str, seconds: float = float("inf")) -> None:
+        """Refuse new entries for some time, and say why, once."""
+        self._closed_until = time.monotonic() + seconds
+        worker = get_worker_info()
+        if not self._told and (worker is None or worker.id == 0):
+            print(f"note: the cache {self.folder} {reason}", file=sys.stderr)
+        self._told = True
+
+    def _used(self) -> int:
+        try:
+            return int((self.folder / _LEDGER).read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return sum(size for _, size, _ in entries(self.folder))
+
+    def _shrink(self, size: int) -> int:
+        """Remove old entries until ``size`` more bytes fit; return the bytes in use, counted anew."""
+        found = sorted(entries(self.folder))
+        used = sum(length for _, length, _ in found)
+        for last_use, length, path in found:
+            if used + size <= self.limit or last_use >= self.began:
+                break
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+                used -= length
+        return used
+
+    def _disk_has(self, size: int) -> bool:
+        disk = shutil.disk_usage(self.folder)
+        return disk.free - size > _FREE_SHARE * disk.total
+
+
+def entries(folder: pathlib.Path) -> Iterator[tuple[float, int, str]]:
+    """Yield time of the last use, bytes and path of every entry; what crashes left unfinished is removed."""
+    for part in os.scandir(folder):
+        for file in os.scandir(part.path) if part.is_dir() else ():
+            with contextlib.suppress(FileNotFoundError):  # another run removes entries too
+                facts = file.stat()
+                if file.name.endswith(".tmp") and time.time() - facts.st_mtime > _ABANDONED:
+                    os.unlink(file.path)
+                else:
+                    yield facts.st_mtime, facts.st_size, file.path
+
+
+def write_ledger(folder: pathlib.Path, used: int) -> None:
+    """Note the bytes in use; a crash that loses the note costs one count of the folder."""
+    with atomic_file(folder / _LEDGER, durable=False) as file:
+        file.write(str(used).encode("ascii"))

@@ -11,6 +11,7 @@ from options.resolve import COMMAND_LINE, Options, Source
 from options.saved import check_identity, load_options, saved_source
 from options.schema import Component
 from training.run_folder import run_folder
+from util.compute import ComputeOptions
 from util.errors import UserError
 from util.option import option
 
@@ -37,6 +38,7 @@ class ResultOptions:
 _TEST_DEFAULTS = {
     **{"no_flip": True, "serial_batches": True, "batch_size": 1, "phase": "test"},
     "max_dataset_size": None,
+    "cache": "off",  # every image is read once
 }
 _OF_THE_DATA_SET = ("dataset_mode", "dir_A", "dir_B")
 _ANY_SIDE = ("model", "direction", "input_nc", "output_nc")
@@ -52,6 +54,7 @@ class TestOptions(BaseOptions):
     def roots(self) -> list[Component]:
         return [
             Component("run", RunOptions),
+            Component("computing", ComputeOptions),
             Component("results", ResultOptions),
             Component("data", CommonDataOptions),
             Component("loading", LoaderOptions),

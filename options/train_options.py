@@ -11,7 +11,8 @@ from options.saved import check_identity, load_options, saved_source
 from options.schema import Component
 from training.loggers.options import DisplayOptions
 from training.run_folder import run_folder
-from training.settings import OptimizerOptions, SaveOptions, ScheduleOptions
+from training.settings import OptimizerOptions, SaveOptions, ScheduleOptions, StepOptions
+from util.compute import ComputeOptions
 from util.errors import UserError
 
 
@@ -24,9 +25,11 @@ class TrainOptions(BaseOptions):
     def roots(self) -> list[Component]:
         return [
             Component("run", RunOptions),
+            Component("computing", ComputeOptions),
             Component("data", CommonDataOptions),
             Component("loading", LoaderOptions),
             Component("optimizer", OptimizerOptions),
+            Component("memory and bad numbers", StepOptions),
             Component("schedule", ScheduleOptions),
             Component("saving", SaveOptions),
             Component("display", DisplayOptions),

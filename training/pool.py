@@ -33,6 +33,12 @@ class ImagePool:
         self.images[int(slot)] = image.clone()
         return older
 
+    def copy(self) -> ImagePool:
+        """Return a pool with the same images, to go back to; the images themselves never change."""
+        twin = ImagePool(self.size)
+        twin.images = list(self.images)
+        return twin
+
     def state_dict(self) -> list[Tensor]:
         """Return the stored images on the CPU."""
         return [image.to("cpu", copy=True) for image in self.images]

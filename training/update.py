@@ -1,90 +1,192 @@
-"""One update step: how the phases of a method run. Methods stay pure; every device decision is made here."""
+"""One update step: in which order phases run, and what becomes of their gradients.
+
+Methods stay pure: every device decision is made here and in ``training/phases.py``. A step is a transaction: what a
+phase changes beside weights (norm statistics, image histories) counts only once its gradient has been judged.
+"""
 
 from __future__ import annotations
 
-import copy
-import functools
-import hashlib
-import sys
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from models.base import Batch, Images, Losses, Phase, TranslationModel
+from models.base import Batch, Losses, Phase, TranslationModel
+from models.networks.dropout import Dropout
+from training.ema import WeightAverage
+from training.guards import Guard, Incident, Undo, explain
+from training.memory import recompute_activations
+from training.optimizers import Optimizer
+from training.parts import StepBatch, fit_sizes
+from training.phases import PhaseRunner
 from training.pool import ImagePool
-from training.settings import OptimizerOptions
-from util.device import arithmetic
+from training.ranks import Ranks
+from training.settings import OptimizerOptions, StepOptions
+from util.device import Compute
 from util.errors import UserError
+from util.noise import mix, sample_noise
+
+_LOOK_EVERY = 10  # steps, where looking means waiting for the device
 
 
 class Updater:
     """Networks, optimizers and image pools, advanced by one batch at a time.
 
     Args:
-        model: the method, prepared for training, on its device.
-        options: of the optimizers and pools.
-        seed: dropout, noise and pool draws of step k depend on (seed, k) alone.
-        precision: "fp32" or "bf16".
+        model: the method, prepared for training, placed by ``compute``.
+        options: of the optimizers, pools and averages.
+        step_options: of memory and bad numbers.
+        seed: dropout, noise and pool draws of step k depend on (seed, k) and the samples alone.
+        compute: device and arithmetic.
+        ranks: the processes that share every batch.
     """
 
-    def __init__(self, model: TranslationModel, options: OptimizerOptions, seed: int, precision: str) -> None:
-        self.model, self.seed, self.precision = model, seed, precision
-        self.initial_rate = options.lr
+    def __init__(
+        self,
+        model: TranslationModel,
+        options: OptimizerOptions,
+        step_options: StepOptions,
+        seed: int,
+        compute: Compute,
+        ranks: Ranks | None = None,
+    ) -> None:
+        self.model, self.options, self.step_options = model, options, step_options
+        self.seed, self.compute = seed, compute
         self.phases = tuple(model.phases())
-        self.device = next(model.parameters()).device
-        self.parameters = {phase.name: _parameters(model, phase) for phase in self.phases}
-        self.optimizers = {
-            name: torch.optim.Adam(parameters, options.lr, (options.beta1, 0.999), fused=True)
-            for name, parameters in self.parameters.items()
-        }
-        self.pools = {name: ImagePool(options.pool_size) for phase in self.phases for name in phase.history}
-        self.size_multiple = max((getattr(n, "size_multiple", 1) for n in model.networks().values()), default=1)
-        self._image_networks = {name for phase in self.phases if phase.through_images for name in phase.networks}
+        self.optimizers = {phase.name: self._optimizer(phase) for phase in self.phases}
+        networks = model.networks()
+        self.size_multiple = max((getattr(n, "size_multiple", 1) for n in networks.values()), default=1)
+        makers = {name: networks[name] for phase in self.phases if phase.through_images for name in phase.networks}
+        self.average = WeightAverage(makers, options.ema_decay) if options.ema_decay else None
+        if step_options.checkpoint_activations:
+            recompute_activations(makers.values())
+        for name, module in model.named_modules():
+            if isinstance(module, Dropout):
+                module.stream = name
+        weights = {name: optimizer.parameters for name, optimizer in self.optimizers.items()}
+        self.runner = PhaseRunner(
+            model, weights, list(makers.values()), compute, ranks or Ranks(), seed, options.pool_size
+        )
+        self._host_decides = compute.device.type == "cpu" or step_options.on_nan != "skip"
+        self.guard = Guard(step_options.nan_patience, 1 if self._host_decides else _LOOK_EVERY)
+        scaled = self.phases if compute.scales else ()
+        self._scalers = {phase.name: torch.amp.GradScaler(compute.device.type) for phase in scaled}
+        self._last: Losses = {}
+
+    def _optimizer(self, phase: Phase) -> Optimizer:
+        networks = self.model.networks()
+        parameters = [p for name in phase.networks for p in networks[name].parameters() if p.requires_grad]
+        rate = self.options.lr if phase.through_images or self.options.lr_D is None else self.options.lr_D
+        return Optimizer(parameters, self.options, rate)
+
+    @property
+    def pools(self) -> dict[str, ImagePool]:
+        """The histories of generated images, by label."""
+        return self.runner.pools
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return self.compute.device
 
     def step(self, batch: Batch, step: int) -> Losses:
-        """Update every network once on ``batch``; return the named losses, detached, still on the device."""
-        torch.manual_seed(_hash(self.seed, step, "noise"))
-        batch = {key: value.to(self.device) if isinstance(value, Tensor) else value for key, value in batch.items()}
-        batch = self._fit_sizes(batch)
-        images = self._generate(batch)
-        detached = {name: image.detach() for name, image in images.items()}
-        losses: Losses = {}
-        stepped: set[str] = set()
-        for phase in self.phases:
-            if phase.through_images:
-                if stepped & self._image_networks:  # the graph would mix weights from before and after a step
-                    images = self._generate(batch)
-                losses |= self._run(phase, batch, images)
-            else:
-                losses |= self._run(phase, batch, detached | self._from_history(phase, detached, step))
-            stepped |= set(phase.networks)
-        return losses
+        """Update every network once on ``batch``; return the named losses, detached, still on the device.
 
-    def _fit_sizes(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Return the batch with images cut at the right and below to sides that the networks can take."""
-        return {key: self._cut(value, key, batch) if key[0] in "AB" else value for key, value in batch.items()}
+        Raises:
+            UserError: memory does not suffice for one sample, or too many steps in a row were bad.
+        """
+        torch.manual_seed(mix(self.seed, step, "noise"))
+        phases = self._due(step)
+        work = self._open(batch, step, phases)
+        transaction = _Transaction(self)
+        incidents: list[Incident] = []
+        for phase in phases:
+            transaction.begin_phase()
+            incidents.append(self._judge(phase, work))
+            if self._host_decides and bool(incidents[-1].verdict.bad):
+                transaction.take_back(whole=self.step_options.on_nan != "skip")
+                if self.step_options.on_nan != "skip":
+                    break
+                continue
+            transaction.keep(self.optimizers[phase.name], last=phase is phases[-1])
+            self._apply(phase, incidents[-1], transaction)
+            work.graph = None if phase.through_images else work.graph  # its weights have changed
+        told = self._tell(incidents)
+        self.guard.note(incidents, self._explain)
+        return told
 
-    def _cut(self, image: Any, key: str, batch: Batch) -> Any:
-        if not isinstance(image, Tensor) or not any(side % self.size_multiple for side in image.shape[-2:]):
-            return image
-        height, width = (side - side % self.size_multiple for side in image.shape[-2:])
-        path = batch[f"{key[0]}_paths"][0]
-        if not height or not width:
-            raise UserError(
-                f"{path}: {image.shape[-1]}x{image.shape[-2]} pixels in training, but the networks need at least "
-                f"{self.size_multiple} on each side; use --preprocess resize_and_crop, or a smaller --netG"
-            )
-        _say_once(f"note: images are cut in training to sides that divide by {self.size_multiple}")
-        return image[..., :height, :width]
+    def _due(self, step: int) -> list[Phase]:
+        """Return the phases of this step: the generators' only in every ``d_steps``-th one."""
+        others = any(not phase.through_images for phase in self.phases)
+        makes = (step + 1) % self.options.d_steps == 0 or not others
+        return [phase for phase in self.phases if makes or not phase.through_images]
+
+    def _open(self, batch: Batch, step: int, phases: Sequence[Phase]) -> StepBatch:
+        moved = {key: self.compute.image(v) if isinstance(v, Tensor) else v for key, v in batch.items()}
+        shared = any(phase.through_images for phase in phases)
+        return self.runner.open(fit_sizes(moved, self.size_multiple), step, self.step_options.accumulate, shared)
+
+    def _judge(self, phase: Phase, work: StepBatch) -> Incident:
+        """Compute a phase's gradients and look at their norm."""
+        optimizer, scaler = self.optimizers[phase.name], self._scalers.get(phase.name)
+        losses = self.runner.run(phase, work, scaler.scale if scaler else _unscaled)
+        if scaler:
+            scaler.unscale_(optimizer.adam)
+            scaler.update()
+        verdict = self.guard.judge(phase.name, optimizer.norm())
+        return Incident(work.step, phase.name, verdict, losses, work.batch, quiet=scaler is not None)
+
+    def _apply(self, phase: Phase, incident: Incident, transaction: _Transaction) -> None:
+        norm, bad = incident.verdict
+        self.optimizers[phase.name].step(norm, skip=None if self._host_decides else bad)
+        if not self._host_decides:
+            transaction.buffers.restore(where=bad)
+        if phase.through_images and self.average:
+            self.average.update()
+
+    def _tell(self, incidents: Sequence[Incident]) -> Losses:
+        """Return the losses, those of bad phases as they were before, so that means and curves stay finite."""
+        told = {
+            name: torch.where(incident.verdict.bad, self._last.get(name, torch.zeros_like(value)), value)
+            for incident in incidents
+            for name, value in incident.losses.items()
+        }
+        self._last = self._last | told
+        return told
+
+    def _explain(self, incident: Incident) -> str:
+        """Describe a bad phase by repeating it, which leaves no trace."""
+        phase = next(phase for phase in self.phases if phase.name == incident.phase)
+        (part, *_) = self.runner.open(incident.batch, incident.step, 1, shared=False).parts()
+
+        def repeat() -> None:
+            with sample_noise(part.seeds), self.compute.autocast():
+                phase.loss(part.batch, self.model(part.batch))
+
+        buffers = Undo(self.model.buffers())
+        text = explain(incident, self.model.networks(), repeat)
+        buffers.restore()
+        if self.step_options.on_nan == "stop":
+            raise UserError(f"{text}; --on_nan stop ends the training, saved as before this step")
+        return text
 
     def set_rate(self, factor: float) -> float:
-        """Set every optimizer's learning rate to ``factor`` times the initial one; return the rate."""
-        for optimizer in self.optimizers.values():
-            for group in optimizer.param_groups:
-                group["lr"] = self.initial_rate * factor
-        return self.initial_rate * factor
+        """Set every learning rate to ``factor`` times its initial one; return the generators' rate."""
+        rates = {phase: self.optimizers[phase.name].set_rate(factor) for phase in self.phases}
+        return next((rate for phase, rate in rates.items() if phase.through_images), self.options.lr * factor)
+
+    @property
+    def has_average(self) -> bool:
+        """Whether running averages of the generators' weights are kept."""
+        return self.average is not None
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Let the generators hold their averaged weights inside; without averages nothing changes."""
+        with self.average.in_place() if self.average else contextlib.nullcontext():
+            yield
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything a step depends on beside the batch and its number, in plain types."""
@@ -92,6 +194,10 @@ class Updater:
             "networks": self.model.state_dict(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "pools": {name: pool.state_dict() for name, pool in self.pools.items()},
+            "guard": self.guard.state_dict(),
+            "last": dict(self._last),
+            "average": self.average.state_dict() if self.average else None,
+            "scalers": {name: scaler.state_dict() for name, scaler in self._scalers.items()},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -100,50 +206,42 @@ class Updater:
             raise UserError("--continue_train: the saved run has other networks; leave out --lambda_GAN and --netD")
         self.model.load_state_dict(state["networks"])
         for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(copy.deepcopy(state["optimizers"][name]))
+            optimizer.load_state_dict(state["optimizers"][name])
         for name, pool in self.pools.items():
             pool.load_state_dict(state["pools"][name], self.device)
-
-    def _generate(self, batch: Batch) -> Images:
-        with arithmetic(self.device, self.precision):
-            images = self.model(batch)
-        return {name: image.float() for name, image in images.items()} if self.precision != "fp32" else images
-
-    def _run(self, phase: Phase, batch: Batch, images: Images) -> Losses:
-        parameters, optimizer = self.parameters[phase.name], self.optimizers[phase.name]
-        optimizer.zero_grad(set_to_none=True)
-        with arithmetic(self.device, self.precision):
-            losses = phase.loss(batch, images)
-        self._backward(phase, losses, parameters)
-        penalties = phase.penalty(batch, images) if phase.penalty else {}
-        if penalties:
-            self._backward(phase, penalties, parameters)
-        optimizer.step()
-        return {name: value.detach() for name, value in (losses | penalties).items()}
-
-    @staticmethod
-    def _backward(phase: Phase, losses: Losses, parameters: list[torch.nn.Parameter]) -> None:
-        total = torch.stack([value.float() if value.dtype != torch.float64 else value for value in losses.values()])
-        (phase.scale * total.sum()).backward(inputs=parameters)
-
-    def _from_history(self, phase: Phase, images: Images, step: int) -> Images:
-        drawn = {}
-        for name in phase.history:
-            random = torch.Generator().manual_seed(_hash(self.seed, step, name))
-            drawn[name] = self.pools[name].query(images[name], random)
-        return drawn
+        for name, scaler in self._scalers.items():
+            scaler.load_state_dict(state["scalers"][name])
+        self.guard.load_state_dict(state["guard"], self.device)
+        self._last = {name: value.to(self.device) for name, value in state["last"].items()}
+        if self.average and state["average"]:
+            self.average.load_state_dict(state["average"])
 
 
-def _parameters(model: TranslationModel, phase: Phase) -> list[torch.nn.Parameter]:
-    networks = model.networks()
-    return [p for name in phase.networks for p in networks[name].parameters() if p.requires_grad]
+class _Transaction:
+    """What a step has changed so far, to be taken back when a gradient turns out bad."""
+
+    def __init__(self, updater: Updater) -> None:
+        self._model, self._runner = updater.model, updater.runner
+        self._needs_weights = updater.step_options.on_nan != "skip"
+        self._pools = {name: pool.copy() for name, pool in updater.pools.items()}
+        self._changed = [Undo(self._model.buffers())]
+
+    def begin_phase(self) -> None:
+        """Remember the buffers as they are before a phase."""
+        self.buffers = Undo(self._model.buffers())
+
+    def keep(self, optimizer: Optimizer, last: bool) -> None:
+        """Remember weights and moments before they are updated, when a later phase may take them back."""
+        if self._needs_weights and not last:
+            self._changed.append(Undo(optimizer.tensors()))
+
+    def take_back(self, whole: bool) -> None:
+        """Undo the phase's traces in norm statistics and histories, or the ``whole`` step, exactly."""
+        self.buffers.restore()
+        self._runner.pools = {name: pool.copy() for name, pool in self._pools.items()}
+        for undo in self._changed if whole else ():
+            undo.restore()
 
 
-@functools.cache
-def _say_once(message: str) -> None:
-    print(message, file=sys.stderr)
-
-
-def _hash(*parts: object) -> int:
-    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
+def _unscaled(total: Tensor) -> Tensor:
+    return total

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
+from util.compute import ComputeOptions
 from util.errors import UserError
 
 
@@ -26,7 +33,9 @@ def choose_device(gpu_ids: str) -> torch.device:
     if ids[0] >= count:
         raise UserError(f"--gpu_ids {gpu_ids}: this machine has {count} GPU(s), numbered from 0")
     if len(ids) > 1:
-        raise UserError(f"--gpu_ids {gpu_ids}: name one GPU; training on several at once is not supported")
+        raise UserError(
+            f"--gpu_ids {gpu_ids}: name one GPU; to train on several, torchrun --nproc_per_node {len(ids)} train.py ..."
+        )
     accelerator = torch.accelerator.current_accelerator()
     assert accelerator is not None
     return torch.device(accelerator.type, ids[0])
@@ -39,8 +48,105 @@ def _parse(gpu_ids: str) -> list[int]:
         raise UserError(f"--gpu_ids {gpu_ids}: write a GPU's number, such as 0, or -1 for the CPU") from None
 
 
+@dataclass(frozen=True)
+class Compute:
+    """Where and how networks run.
+
+    Args:
+        precision: "fp32", "tf32", "bf16" or "fp16"; weights are fp32 in all of them.
+        channels_last: the memory layout of images and convolution weights.
+        compile: "off", or the mode of torch.compile, "default" or "max".
+        reason: why it was chosen so, for the user.
+    """
+
+    device: torch.device
+    precision: str = "fp32"
+    channels_last: bool = False
+    compile: str = "off"
+    reason: str = ""
+
+    @property
+    def scales(self) -> bool:
+        """Whether losses must be scaled up before backward, as the small range of fp16 needs."""
+        return self.precision == "fp16"
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """Return the context of one forward; a longer one would keep casts of weights that have been updated."""
+        return arithmetic(self.device, self.precision)
+
+    def place(self, module: nn.Module) -> None:
+        """Move a module to the device and its convolution weights into the memory layout."""
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = self.precision != "fp32"
+        module.to(self.device)
+        module.to(memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)
+
+    def image(self, value: Tensor) -> Tensor:
+        """Move a tensor to the device; (N,C,H,W) also into the memory layout."""
+        moved = value.to(self.device, non_blocking=True)
+        return moved.contiguous(memory_format=torch.channels_last) if self.channels_last and moved.ndim == 4 else moved
+
+    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function, compiled where that is asked for; its modules keep their names and stay usable."""
+        if self.compile == "off":
+            return function
+        return torch.compile(function, mode="max-autotune-no-cudagraphs" if self.compile == "max" else None)
+
+    def line(self) -> str:
+        """Return one line that tells the user what was chosen, and why."""
+        layout = ", channels last" if self.channels_last else ""
+        compiled = f", compiled ({self.compile})" if self.compile != "off" else ""
+        return f"{self.device}, {self.precision}{layout}{compiled}" + (f": {self.reason}" if self.reason else "")
+
+
+def choose_compute(options: ComputeOptions, device: torch.device) -> Compute:
+    """Settle what the flags leave open by what is fastest on this machine.
+
+    Raises:
+        UserError: the machine cannot compute in that precision.
+    """
+    precision, reason = options.precision, "as --precision says"
+    if precision == "auto":
+        precision, reason = _fastest_precision(device)
+    if precision in ("tf32", "fp16") and device.type != "cuda":
+        raise UserError(f"--precision {precision} needs an NVIDIA GPU; use bf16, fp32 or auto")
+    layout = options.channels_last
+    if layout is None:
+        layout = precision in ("bf16", "fp16")
+    return Compute(device, precision, layout, options.compile, reason)
+
+
+def _fastest_precision(device: torch.device) -> tuple[str, str]:
+    """Return bf16 where its convolutions are much faster, and the reason."""
+    if device.type == "cuda":
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return "bf16", "the GPU has bf16 units"
+        return "fp32", "the GPU has no bf16 units"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # waiting for threads of a busy machine would hide the difference
+    ratio = _convolution_ratio(device)
+    torch.set_num_threads(threads)
+    if ratio >= _WORTH_IT:
+        return "bf16", f"bf16 convolutions are {ratio:.1f} times as fast as fp32 here"
+    return "fp32", f"bf16 convolutions are not much faster here ({ratio:.1f} times)"
+
+
+_WORTH_IT = 1.5  # machines have bf16 units, then it is three times and more, or have none, then it is slower
+
+
+def _convolution_ratio(device: torch.device) -> float:
+    """Return how many times as fast as in fp32 a small convolution is in bf16, by the best of ten runs each."""
+    best = {torch.float32: math.inf, torch.bfloat16: math.inf}
+    for dtype in [*best] * 10:
+        x = torch.ones(1, 64, 64, 64, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
+        weight = torch.ones(64, 64, 3, 3, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
+        began = time.perf_counter()
+        torch.nn.functional.conv2d(x, weight)[0, 0, 0, 0].item()
+        best[dtype] = min(best[dtype], time.perf_counter() - began)
+    return best[torch.float32] / best[torch.bfloat16]
+
+
 def arithmetic(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:
     """Return the autocast context of ``--precision``; open one per forward, never across a weight update."""
-    if precision == "fp32":
+    if precision in ("fp32", "tf32"):
         return contextlib.nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16)
+    return torch.autocast(device.type, dtype=torch.float16 if precision == "fp16" else torch.bfloat16)

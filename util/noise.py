@@ -33,16 +33,22 @@ def sample_noise(seeds: Sequence[int]) -> Iterator[None]:
         _seeds.reset(token)
 
 
+def same_noise() -> contextlib.AbstractContextManager[None]:
+    """Return a context that draws as this moment does, for work that is done later or on another thread."""
+    seeds = _seeds.get()
+    return sample_noise(seeds) if seeds is not None else contextlib.nullcontext()
+
+
 def rand(like: Tensor, shape: Sequence[int], stream: str) -> Tensor:
-    """Return (len(like), *shape) uniform numbers in [0,1) with the dtype and device of ``like``.
+    """Return (len(like), *shape) uniform float32 numbers in [0,1) on the device of ``like``.
 
     Inside :func:`sample_noise` sample i's numbers depend on its seed and ``stream`` alone, where ``like`` may hold the
     samples several times over; elsewhere they come from the global state.
     """
     seeds = _seeds.get()
     if not seeds or len(like) % len(seeds):
-        return torch.rand(len(like), *shape, dtype=like.dtype, device=like.device)
-    numbers = torch.empty(len(like), *shape, dtype=like.dtype, device=like.device)
+        return torch.rand(len(like), *shape, device=like.device)
+    numbers = torch.empty(len(like), *shape, device=like.device)
     generator = torch.Generator(like.device)
     for index, row in enumerate(numbers):
         copy, sample = divmod(index, len(seeds))

@@ -41,7 +41,7 @@ def gradient_penalty(discriminator: Callable[[Tensor], Outputs], real: Tensor, f
         real: (N,C,H,W) the true images.
         fake: (N,C,H,W) the made images; no gradient flows into either.
     """
-    weight = rand(real, (1, 1, 1), "gradient penalty")
+    weight = rand(real, (1, 1, 1), "gradient penalty").to(real.dtype)
     mixed = torch.lerp(fake.detach(), real.detach(), weight).requires_grad_(True)
     penalties = [_slope_penalty(output.logits, mixed) for output in discriminator(mixed)]
     return torch.stack(penalties).mean()

@@ -14,8 +14,9 @@ from models import MODELS
 from models.base import TranslationModel, split_calls
 from models.builder import Builder, Channels
 from options.train_options import TrainOptions
-from training.settings import OptimizerOptions
+from training.settings import OptimizerOptions, StepOptions
 from training.update import Updater
+from util.device import Compute
 from util.errors import UserError
 
 TRAINABLE = [name for name in MODELS.names() if name != "test"]
@@ -51,7 +52,7 @@ def error(model: TranslationModel, data: dict[str, Any]) -> float:
 @each_model
 def test_one_batch_can_be_learned_by_heart(name: str, tiny: list[str]) -> None:
     model, data = make(name, tiny), batch()
-    step = Updater(model, OptimizerOptions(lr=0.002), seed=0, precision="fp32")
+    step = Updater(model, OptimizerOptions(lr=0.002), StepOptions(), 0, Compute(torch.device("cpu")))
     before = error(model, data)
     for number in range(STEPS):
         losses = step.step(data, number)
@@ -100,7 +101,7 @@ def test_established_names_of_losses_and_pictures(tiny: list[str]) -> None:
     }
     for name, (losses, labels) in expected.items():
         model = make(name, tiny)
-        found = Updater(model, OptimizerOptions(), seed=0, precision="fp32").step(batch(), 0)
+        found = Updater(model, OptimizerOptions(), StepOptions(), 0, Compute(torch.device("cpu"))).step(batch(), 0)
         assert set(found) == set(losses.split())
         assert list(model.predict(batch())) == labels.split()
 
@@ -115,7 +116,7 @@ def test_the_seed_decides_the_weights(name: str, tiny: list[str]) -> None:
 @each_model
 def test_bf16_trains_weights_kept_in_fp32(name: str, tiny: list[str]) -> None:
     model = make(name, tiny)
-    losses = Updater(model, OptimizerOptions(), seed=0, precision="bf16").step(batch(), 0)
+    losses = Updater(model, OptimizerOptions(), StepOptions(), 0, Compute(torch.device("cpu"), "bf16")).step(batch(), 0)
     assert all(torch.isfinite(value) and value.dtype == torch.float32 for value in losses.values())
     assert {p.dtype for p in model.parameters()} == {torch.float32}
 
@@ -125,7 +126,7 @@ def test_channels_may_differ_between_the_domains(name: str, tiny: list[str]) -> 
     more = ["--lambda_identity", "0"] if name == "cycle_gan" else []
     model = make(name, tiny, "--input_nc", "1", "--output_nc", "4", *more)
     data = {"A": torch.zeros(1, 1, 32, 32), "B": torch.zeros(1, 4, 32, 32)}
-    Updater(model, OptimizerOptions(), seed=0, precision="fp32").step(data, 0)
+    Updater(model, OptimizerOptions(), StepOptions(), 0, Compute(torch.device("cpu"))).step(data, 0)
     assert model.predict(data)["fake_B"].shape == (1, 4, 32, 32)
 
 

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from commands.build import build_model
 from models.base import Batch, Images, Losses, Phase, TranslationModel
 from options.train_options import TrainOptions
-from training.settings import OptimizerOptions
-from training.update import Updater, _hash
+from training.settings import OptimizerOptions, StepOptions
+from training.update import Updater
+from util.device import Compute
+from util.noise import mix, rand, sample_noise
 
 STEPS, SEED, RATE = 4, 3, 0.0002
 Make = Callable[..., TranslationModel]
@@ -37,8 +39,9 @@ def batches(count: int = STEPS, size: int = 2) -> list[dict[str, Any]]:
     return [{"A": draw(), "B": draw(), "A_paths": ["a"] * size} for _ in range(count)]
 
 
-def updater(model: TranslationModel, pool_size: int = 0) -> Updater:
-    return Updater(model, OptimizerOptions(lr=RATE, pool_size=pool_size), SEED, "fp32")
+def updater(model: TranslationModel, pool_size: int = 0, steps: StepOptions | None = None, **more: Any) -> Updater:
+    options = OptimizerOptions(lr=RATE, pool_size=pool_size, **more)
+    return Updater(model, options, steps or StepOptions(), SEED, Compute(torch.device("cpu")))
 
 
 def adam(*networks: nn.Module) -> torch.optim.Adam:
@@ -105,7 +108,7 @@ class TextbookPool:
         self.swaps = 0
 
     def query(self, images: Tensor, step: int) -> Tensor:
-        random = torch.Generator().manual_seed(_hash(SEED, step, self.name))
+        random = torch.Generator().manual_seed(mix(SEED, step, self.name))
         answer = []
         for image in images.detach():
             if len(self.kept) < self.size:
@@ -171,11 +174,11 @@ def test_wgangp_is_the_textbook_loop(make: Make) -> None:
     optimizer_G, optimizer_D = adam(G), adam(D)
     step = updater(ours)
     for number, batch in enumerate(batches()):
-        torch.manual_seed(_hash(SEED, number, "noise"))
         fake = G(batch["A"])
         freeze(D, frozen=False)
         real_pair, fake_pair = (torch.cat([batch["A"], x], 1) for x in (batch["B"], fake.detach()))
-        share = torch.rand(len(fake), 1, 1, 1, dtype=torch.float64)
+        with sample_noise([mix(mix(SEED, number), sample) for sample in range(len(fake))]):
+            share = rand(fake, (1, 1, 1), "gradient penalty").double()
         between = (share * real_pair + (1 - share) * fake_pair).requires_grad_()
         scores = logits(D, between).mean((1, 2, 3))
         (slope,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
@@ -279,11 +282,9 @@ def test_a_second_phase_through_the_images_sees_the_new_weights() -> None:
 def test_the_kind_of_adam_makes_no_difference(make: Make, kind: str) -> None:
     models = [make("--model", "pix2pix"), make("--model", "pix2pix")]
     fused, other = (updater(model) for model in models)
-    assert all(o.defaults["fused"] for o in fused.optimizers.values())
-    other.optimizers = {
-        name: torch.optim.Adam(parameters, RATE, (0.5, 0.999), foreach=kind == "foreach")
-        for name, parameters in other.parameters.items()
-    }
+    assert all(o.adam.defaults["fused"] for o in fused.optimizers.values())
+    for optimizer in other.optimizers.values():
+        optimizer.adam = torch.optim.Adam(optimizer.parameters, RATE, (0.5, 0.999), foreach=kind == "foreach")
     for number, batch in enumerate(batches()):
         assert_same_losses(fused.step(batch, number), other.step(batch, number))
     assert_same(*models)
@@ -295,8 +296,8 @@ def test_no_gradient_reaches_the_networks_of_another_phase(make: Make) -> None:
     (batch,) = batches(1)
     step.step(batch, 0)
     before = [p.grad.clone() for p in model.D.parameters()]  # type: ignore[union-attr]
-    images = model(batch)
-    step._run(step.phases[1], batch, images)
+    work = step.runner.open(batch, 1, parts=1, shared=True)
+    step.runner.run(step.phases[1], work, lambda total: total)
     assert all(torch.equal(p.grad, g) for p, g in zip(model.D.parameters(), before, strict=True))
 
 
@@ -318,7 +319,7 @@ def test_a_step_depends_on_the_batch_and_its_number_alone(make: Make) -> None:
 def test_the_rate_is_set_on_every_optimizer(make: Make) -> None:
     step = updater(make("--model", "cycle_gan"))
     assert step.set_rate(0.25) == RATE / 4
-    assert {group["lr"] for o in step.optimizers.values() for group in o.param_groups} == {RATE / 4}
+    assert {group["lr"] for o in step.optimizers.values() for group in o.adam.param_groups} == {RATE / 4}
 
 
 def test_a_restored_updater_goes_on_as_the_first(make: Make) -> None:

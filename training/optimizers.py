@@ -1,0 +1,92 @@
+"""One optimizer per player, with everything that happens between a gradient and new weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from training.settings import OptimizerOptions
+
+_KINDS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+
+
+class Optimizer:
+    """Adam (Kingma and Ba 2015) or AdamW (Loshchilov and Hutter 2019), fused, with clipping and weight penalties.
+
+    Its state exists from the start, so that no failure can leave it half made.
+
+    Args:
+        parameters: weights that it updates.
+        options: rates, decay, penalties and clipping.
+        rate: initial learning rate.
+    """
+
+    def __init__(self, parameters: Sequence[nn.Parameter], options: OptimizerOptions, rate: float) -> None:
+        self.parameters, self.options, self.initial_rate = list(parameters), options, rate
+        self.adam = _KINDS[options.optimizer](
+            self.parameters, rate, (options.beta1, options.beta2), weight_decay=options.weight_decay, fused=True
+        )
+        for parameter in self.parameters:
+            moments = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
+            steps = torch.zeros((), dtype=torch.float32, device=parameter.device)
+            self.adam.state[parameter] = {"step": steps} | moments
+
+    def set_rate(self, factor: float) -> float:
+        """Set the learning rate to ``factor`` times the initial one; return it."""
+        for group in self.adam.param_groups:
+            group["lr"] = self.initial_rate * factor
+        return self.initial_rate * factor
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        self.adam.zero_grad(set_to_none=True)
+
+    def gradients(self) -> list[Tensor]:
+        """Return the gradients; weights that the loss does not reach have none."""
+        return [p.grad for p in self.parameters if p.grad is not None]
+
+    def norm(self) -> Tensor:
+        """Return the Euclidean norm of all gradients, a scalar on their device."""
+        return torch.nn.utils.get_total_norm(self.gradients())
+
+    def step(self, norm: Tensor, skip: Tensor | None = None) -> None:
+        """Update the weights.
+
+        Args:
+            norm: of the gradients.
+            skip: on the device; where true nothing changes, without waiting for it.
+        """
+        if self.options.weight_l1:
+            for parameter in self.parameters:
+                if parameter.grad is not None:
+                    parameter.grad.add_(parameter.detach().sign(), alpha=self.options.weight_l1)
+        if self.options.agc:
+            from timm.utils.agc import adaptive_clip_grad
+
+            adaptive_clip_grad(self.parameters, self.options.agc)
+        if self.options.clip_grad:
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.options.clip_grad, norm)
+        if skip is not None:
+            self.adam.found_inf = skip.float()  # type: ignore[attr-defined]  # read by the fused kernels
+        self.adam.step()
+
+    def tensors(self) -> list[Tensor]:
+        """Return all that a step changes: weights and moments."""
+        moments = [value for state in self.adam.state.values() for value in state.values()]
+        return [*(parameter.detach() for parameter in self.parameters), *moments]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the moments and rates, in plain types."""
+        return self.adam.state_dict()
+
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Copy saved moments into place, keeping the memory layout of the weights."""
+        for index, parameter in enumerate(self.parameters):
+            for name, value in state["state"].get(index, {}).items():
+                self.adam.state[parameter][name].copy_(value)
+        for group, saved in zip(self.adam.param_groups, state["param_groups"], strict=True):
+            group["lr"] = saved["lr"]

@@ -1,0 +1,190 @@
+"""How the gradients of one phase come about: in parts, over processes, again when memory runs out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from models.base import Batch, Images, Losses, Phase, TranslationModel
+from training.guards import Undo
+from training.memory import out_of_memory
+from training.parts import Part, StepBatch, joined, say_once
+from training.pool import ImagePool
+from training.ranks import Ranks
+from util.device import Compute
+from util.errors import UserError
+from util.noise import mix, sample_noise
+
+
+class PhaseRunner:
+    """Runs the forward and backward of phases.
+
+    One forward serves several phases while no weight in its graph has been stepped. A batch in several parts gives the
+    same gradients as in one, except through batch norm, which normalises each part by itself.
+
+    Args:
+        model: the method.
+        weights: the parameters of each phase, by its name.
+        makers: the networks that the model's forward runs.
+        compute: device and arithmetic.
+        ranks: the processes that share every batch.
+        seed: of image histories.
+        pool_size: images in each history.
+    """
+
+    def __init__(
+        self,
+        model: TranslationModel,
+        weights: Mapping[str, Sequence[nn.Parameter]],
+        makers: Sequence[nn.Module],
+        compute: Compute,
+        ranks: Ranks,
+        seed: int,
+        pool_size: int,
+    ) -> None:
+        phases = model.phases()
+        self.model, self.weights, self.makers = model, weights, makers
+        self.compute, self.ranks, self.seed = compute, ranks, seed
+        self.pools = {name: ImagePool(pool_size) for phase in phases for name in phase.history}
+        self._halvings = 0  # of every batch, for lack of memory
+        self._forward = compute.compiled(model.forward)
+        self._losses = {phase.name: compute.compiled(phase.loss) for phase in phases}
+
+    def open(self, batch: Batch, step: int, parts: int, shared: bool) -> StepBatch:
+        """Return the work of a step, with the norm statistics as they are before its forward.
+
+        Args:
+            parts: into how many the batch is cut, unless the loader has said so.
+            shared: whether a phase of this step sends gradients through the images.
+        """
+        buffers = Undo(buffer for network in self.makers for buffer in network.buffers())
+        noise = mix(self.seed, step)
+        return StepBatch(batch, step, noise, buffers, shared=shared, parts=parts, halvings=self._halvings)
+
+    def run(self, phase: Phase, work: StepBatch, scale: Callable[[Tensor], Tensor]) -> Losses:
+        """Leave a phase's gradients on its weights; return its losses, detached.
+
+        Args:
+            scale: factor of the loss before backward, as fp16 needs.
+
+        Raises:
+            UserError: memory does not suffice for one sample.
+        """
+        buffers = Undo(self.model.buffers())
+        while True:
+            for weight in self.weights[phase.name]:
+                weight.grad = None
+            losses: Losses = {}
+            failed = False
+            try:
+                losses = self._try(phase, work, scale)
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
+                failed = True
+            if not self.ranks.any(failed, self.compute.device):  # outside of the handler, which holds the tensors
+                return self._over_ranks(phase, losses)
+            buffers.restore()
+            self._halve(work)
+
+    def _halve(self, work: StepBatch) -> None:
+        if not self.ranks.any(work.halve(), self.compute.device):
+            raise UserError("out of memory with one image at a time: use a smaller --crop_size, --ngf or --netG")
+        self._halvings += 1
+        say_once(f"note: out of memory, so every batch is computed in {len(work.counts)} parts from now on")
+
+    def _try(self, phase: Phase, work: StepBatch, scale: Callable[[Tensor], Tensor]) -> Losses:
+        if not phase.through_images:
+            self._look_ahead(work)
+            self._draw_history(phase, work)
+        elif work.graph is None and work.images is not None:
+            work.rewind()  # the same forward again: the norm statistics must not count it twice
+        losses: Losses = {}
+        made: list[Images] = []
+        for part in work.parts():
+            with sample_noise(part.seeds):
+                images = self._images_for(phase, work, part)
+                made.append(_detached(images))
+                terms = self._backward(phase, part, images, scale)
+            for name, value in terms.items():
+                losses[name] = losses[name] + value if name in losses else value
+        work.images = work.images or joined(made)
+        return losses
+
+    def _images_for(self, phase: Phase, work: StepBatch, part: Part) -> Images:
+        return (work.graph or self._generate(part.batch)) if phase.through_images else work.seen_by(part)
+
+    def _look_ahead(self, work: StepBatch) -> None:
+        """Generate what discriminators look at; with the graph where the generators' turn can use it too."""
+        if work.images is not None:
+            return
+        parts = work.parts()
+        keep_graph = work.shared and len(parts) == 1
+        made = []
+        with contextlib.nullcontext() if keep_graph else torch.no_grad():
+            for part in parts:
+                with sample_noise(part.seeds):
+                    made.append(self._generate(part.batch))
+        work.graph = made[0] if keep_graph else None
+        work.images = joined([_detached(images) for images in made])
+
+    def _generate(self, batch: Batch) -> Images:
+        with self.compute.autocast():
+            images = self._forward(batch)
+        return {name: _widened(image) for name, image in images.items()}
+
+    def _draw_history(self, phase: Phase, work: StepBatch) -> None:
+        """Let image pools exchange some of the images, as all processes together would."""
+        assert work.images is not None
+        for name in phase.history:
+            if name not in work.history:
+                everyone, own = self.ranks.in_order(work.images[name], work.loaded_counts)
+                random = torch.Generator().manual_seed(mix(self.seed, work.step, name))
+                work.history[name] = self.pools[name].query(everyone, random)[own]
+
+    def _backward(self, phase: Phase, part: Part, images: Images, scale: Callable[[Tensor], Tensor]) -> Losses:
+        with self._others_frozen(phase):
+            with self.compute.autocast():
+                losses = self._losses[phase.name](part.batch, images)
+            self._add_gradients(phase, part, losses, scale)
+            penalties = phase.penalty(part.batch, images) if phase.penalty else {}
+            if penalties:
+                self._add_gradients(phase, part, penalties, scale)
+        terms = {name: value.detach() for name, value in (losses | penalties).items()}
+        return {name: value * part.weight if part.weight else torch.zeros_like(value) for name, value in terms.items()}
+
+    def _add_gradients(self, phase: Phase, part: Part, losses: Losses, scale: Callable[[Tensor], Tensor]) -> None:
+        total = torch.stack([_widened(value) for value in losses.values()]).sum()
+        scale(phase.scale * part.weight * total).backward(inputs=list(self.weights[phase.name]))
+
+    @contextlib.contextmanager
+    def _others_frozen(self, phase: Phase) -> Iterator[None]:
+        """Keep the other players' weights out of the graph of this phase's loss."""
+        others = [weight for name, weights in self.weights.items() if name != phase.name for weight in weights]
+        for weight in others:
+            weight.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for weight in others:
+                weight.requires_grad_(True)
+
+    def _over_ranks(self, phase: Phase, losses: Losses) -> Losses:
+        """Add up gradients and losses of all processes."""
+        if self.ranks.count > 1:
+            for weight in self.weights[phase.name]:
+                weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad
+            gradients = [weight.grad for weight in self.weights[phase.name] if weight.grad is not None]
+            self.ranks.sum([*gradients, *losses.values()])
+        return losses
+
+
+def _detached(images: Images) -> Images:
+    return {name: image.detach() for name, image in images.items()}
+
+
+def _widened(value: Tensor) -> Tensor:
+    return value if value.dtype == torch.float64 else value.float()

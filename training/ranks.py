@@ -1,0 +1,111 @@
+"""Several processes that train one model: torchrun starts them, gradients and images meet here."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from util.errors import UserError
+
+
+class Ranks:
+    """The processes of one training; a single one needs no communication.
+
+    ``rank`` counts from 0 to ``count`` - 1; rank 0 alone writes files.
+    """
+
+    def __init__(self, rank: int = 0, count: int = 1) -> None:
+        self.rank, self.count = rank, count
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes the files and talks to the user."""
+        return self.rank == 0
+
+    def sum(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its sum over the ranks, in one message per dtype."""
+        if self.count == 1:
+            return
+        for dtype in {tensor.dtype for tensor in tensors}:
+            group = [tensor for tensor in tensors if tensor.dtype == dtype]
+            flat = torch.cat([tensor.reshape(-1) for tensor in group])
+            dist.all_reduce(flat)
+            for tensor, total in zip(group, flat.split([tensor.numel() for tensor in group]), strict=True):
+                tensor.copy_(total.view(tensor.shape))
+
+    def any(self, here: bool, device: torch.device) -> bool:
+        """Return whether the statement holds on any rank."""
+        if self.count == 1:
+            return here
+        vote = torch.tensor(float(here), device=device)
+        dist.all_reduce(vote, dist.ReduceOp.MAX)
+        return bool(vote)
+
+    def gather(self, images: Tensor) -> list[Tensor]:
+        """Return the (n_rank,C,H,W) images of every rank, which may hold unequal numbers of them."""
+        if self.count == 1:
+            return [images]
+        counts = [torch.zeros((), dtype=torch.int64, device=images.device) for _ in range(self.count)]
+        dist.all_gather(counts, torch.tensor(len(images), device=images.device))
+        largest = int(max(counts))
+        padded = images.new_zeros(largest, *images.shape[1:])
+        padded[: len(images)] = images
+        gathered = [torch.empty_like(padded) for _ in range(self.count)]
+        dist.all_gather(gathered, padded)
+        return [part[: int(count)] for part, count in zip(gathered, counts, strict=True)]
+
+    def in_order(self, images: Tensor, counts: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Return the images of all ranks in the order of the whole batch, and the places of this rank's own.
+
+        Args:
+            images: (N,C,H,W) this rank's share.
+            counts: how many of them belong to each part of the batch, as the loader cut it.
+        """
+        if self.count == 1:
+            return images, torch.arange(len(images), device=images.device)
+        shares = self.gather(images)
+        table = [torch.zeros(len(counts), dtype=torch.int64, device=images.device) for _ in range(self.count)]
+        dist.all_gather(table, torch.tensor(list(counts), device=images.device))
+        pieces = [share.split(row.tolist()) for share, row in zip(shares, table, strict=True)]
+        parts = list(zip(*pieces, strict=True))
+        owners = torch.cat([torch.full((len(piece),), rank) for part in parts for rank, piece in enumerate(part)])
+        everyone = torch.cat([piece for part in parts for piece in part])
+        return everyone, (owners == self.rank).nonzero().flatten().to(images.device)
+
+    def wait(self) -> None:
+        """Return when every rank has come here."""
+        if self.count > 1:
+            dist.barrier()
+
+    def close(self) -> None:
+        """Leave the group."""
+        if self.count > 1:
+            dist.destroy_process_group()
+
+
+def join_ranks(device: torch.device, timeout_minutes: int = 30) -> Ranks:
+    """Join the processes that torchrun started, over NCCL on CUDA and gloo elsewhere; one process stays alone.
+
+    Raises:
+        UserError: the other processes cannot be reached.
+    """
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        return Ranks()
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    try:
+        dist.init_process_group(backend, timeout=datetime.timedelta(minutes=timeout_minutes))
+    except (RuntimeError, ValueError) as error:
+        where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+        raise UserError(f"the other processes cannot be reached at {where} ({error}); start them by torchrun") from None
+    return Ranks(dist.get_rank(), count)
+
+
+def local_rank() -> int:
+    """Return the number of this process on its machine, which is also that of its GPU."""
+    return int(os.environ.get("LOCAL_RANK", "0"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from commands.opened_run import open_run
 from inference.server.runs import ServedRun
@@ -14,6 +15,9 @@ from options.serve_options import ServedRunsOptions
 from training.run_folder import run_folder
 from util.device import choose_device
 from util.errors import UserError
+
+if TYPE_CHECKING:
+    from inference.server.classifier import Classifier
 
 
 class ServingSession:
@@ -47,7 +51,7 @@ class ServingSession:
                 service.close()
         return 0
 
-    def _classifier(self) -> object | None:
+    def _classifier(self) -> Classifier | None:
         from inference.server.classifier import Classifier
 
         options, gpu = self.options, self.runs.gpu_ids.split(",")[0]

@@ -73,6 +73,7 @@ def make_router(service: Service) -> APIRouter:
     _add_facts(router, service)
     _add_single(router, service)
     _add_batches(router, service)
+    _add_the_rest(router)
     return router
 
 
@@ -153,6 +154,15 @@ def _add_batches(router: APIRouter, service: Service) -> None:
 _ZIP = "application/zip"
 
 
+def _add_the_rest(router: APIRouter) -> None:
+    @router.api_route("/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+    async def missing(request: Request) -> None:
+        """Answer for the API, where the page would with its own words."""
+        raise Refused(
+            NOT_FOUND, f"no {request.method} {request.url.path[:100]} here; /openapi.json lists what there is"
+        )
+
+
 async def _submit(
     service: Service,
     request: Request,
@@ -189,9 +199,7 @@ def add_error_answers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
-        missing = f"no such address: {request.url.path[:100]}; /openapi.json lists them"
-        message = missing if error.status_code == NOT_FOUND and error.detail == "Not Found" else str(error.detail)
-        return JSONResponse({"error": message}, error.status_code, error.headers)
+        return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -14,6 +14,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from inference.server.api import add_error_answers, make_router
 from inference.server.classifier import Classifier
 from inference.server.guards import BodyLimit, Headers, TokenCheck
+from inference.server.page_gate import PageGate
 from inference.server.service import Service
 from inference.server.settings import LOOPBACK, ServerOptions
 from util.errors import UserError
@@ -38,6 +39,7 @@ def make_app(service: Service, options: ServerOptions, classifier: Classifier | 
         from inference.server.page import mount_page
 
         app = mount_page(app, service, classifier)
+        app.add_middleware(PageGate, folder=service.page_folder)
     app.add_middleware(BodyLimit, most=options.upload_bytes)
     if options.token:
         app.add_middleware(TokenCheck, token=options.token)

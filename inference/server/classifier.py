@@ -60,7 +60,8 @@ def _from_file(name: str, path: pathlib.Path) -> nn.Module:
     if not path.is_file():
         raise UserError(f"--classifier_weights {path}: no such file")
     state = load_weights(path)
-    head = f"{timm.get_pretrained_cfg(name).classifier}.weight"
+    config = timm.get_pretrained_cfg(name)
+    head = f"{config.classifier if config else 'fc'}.weight"
     if head not in state:
         raise UserError(f"--classifier_weights {path}: no weights of timm's {name} (they hold {head})")
     network = timm.create_model(name, num_classes=len(state[head]))
@@ -89,5 +90,6 @@ def _class_names(network: nn.Module) -> list[str]:
     """Return timm's names of the 1000 ImageNet classes; nothing for other numbers of classes."""
     from timm.data import ImageNetInfo
 
+    info = ImageNetInfo()
     count = getattr(network, "num_classes", 0)
-    return ImageNetInfo().label_descriptions() if count == 1000 else []
+    return [info.index_to_description(index) for index in range(count)] if count == info.num_classes() else []

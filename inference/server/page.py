@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,15 +27,15 @@ _CSS = """
 footer { display: none !important; }
 """
 _PROGRESS = gr.Progress()
+_HIDDEN = gr.update(visible=False, value=None)
 _NOBODY = "(none)"
-_TITLE = "## a2b\nDrop an image, choose a run, and compare. Results keep the size and the bit depth of the image."
+_TITLE = "## a2b\nDrop an image, choose a run, and compare. Results keep the bit depth of the image."
+_HINT = "Nothing here yet. After translating, drag the bar to compare, turn the wheel to zoom, double-click to go back."
 
 
 def mount_page(app: FastAPI, service: Service, classifier: Classifier | None) -> FastAPI:
     """Return the application with the page at /; nothing on it is fetched from elsewhere."""
-    files = service.folder / "page"
-    files.mkdir()
-    os.environ["GRADIO_TEMP_DIR"] = str(files)  # gone with the service
+    os.environ["GRADIO_TEMP_DIR"] = str(service.page_folder)
     page = make_page(service, classifier)
     theme = gr.themes.Soft(primary_hue="teal", font=_SYSTEM_FONTS, font_mono=("ui-monospace", "monospace"))
     return gr.mount_gradio_app(
@@ -66,6 +67,7 @@ class _Panel:
                 format="png",
                 max_height=640,
                 interactive=False,
+                buttons=["fullscreen"],  # the library's own download would give the 8-bit picture
                 elem_id=f"{name}_slider",
             )
             self.download = gr.DownloadButton("Download", visible=False, elem_id=f"{name}_download")
@@ -82,31 +84,35 @@ def make_page(service: Service, classifier: Classifier | None) -> gr.Blocks:
         gr.Markdown(_TITLE, elem_id="title")
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
-                inputs, button = _make_form(list(service.runs), classifier is not None)
+                file, inputs, button = _make_form(list(service.runs), classifier is not None)
             with gr.Column(scale=3):
-                original = gr.Image(label="Image", visible=False, interactive=False, elem_id="original")
+                hint = gr.Markdown(_HINT, elem_id="hint")
+                original = gr.Image(
+                    label="Image", visible=False, interactive=False, buttons=["fullscreen"], elem_id="original"
+                )
                 with gr.Row():
                     panels = [_Panel("first"), _Panel("second")]
                 report = gr.Markdown(elem_id="report")
-        outputs = [original, *panels[0].parts, *panels[1].parts, report]
+        outputs = [hint, original, *panels[0].parts, *panels[1].parts, report]
         actions = Actions(service, classifier)
-        inputs[0].change(actions.show, inputs[:1], [button, *outputs], show_progress="hidden", api_visibility="private")
+        file.change(actions.show, inputs[:1], [button, *outputs], show_progress="hidden", api_visibility="private")
         button.click(actions.translate, inputs, outputs, concurrency_limit=None, api_visibility="private")
     page.queue(default_concurrency_limit=None, max_size=service.options.queue, api_open=False)
     return page
 
 
-def _make_form(names: list[str], classifies: bool) -> tuple[list[gr.components.Component], gr.Button]:
+def _make_form(names: list[str], classifies: bool) -> tuple[gr.File, list[gr.components.Component], gr.Button]:
     several = len(names) > 1
-    inputs = [
-        gr.File(label="Image", file_types=list(SUFFIXES), height=160, elem_id="image"),
+    file = gr.File(label="Image", file_types=list(SUFFIXES), height=160, elem_id="image")
+    inputs: list[gr.components.Component] = [
+        file,
         gr.Dropdown(names, value=names[0], label="Run", visible=several, elem_id="run"),
         gr.Dropdown([_NOBODY, *names], value=_NOBODY, label="Compare with", visible=several, elem_id="other"),
         gr.Checkbox(label="Name what the pictures show", visible=classifies, elem_id="classify"),
     ]
     with gr.Accordion("Measure against a reference", open=False):
         inputs.append(gr.File(label="What it should be", file_types=list(SUFFIXES), height=120, elem_id="reference"))
-    return inputs, gr.Button("Translate", variant="primary", interactive=False, elem_id="translate")
+    return file, inputs, gr.Button("Translate", variant="primary", interactive=False, elem_id="translate")
 
 
 class Actions:
@@ -114,15 +120,21 @@ class Actions:
 
     def __init__(self, service: Service, classifier: Classifier | None) -> None:
         self.service, self.classifier = service, classifier
+        self._decoding = threading.Semaphore(2)  # images in memory for showing, whatever the number of visitors
 
     def show(self, file: str | None) -> list[Any]:
         """Show the chosen image and let it be translated; results of the one before go."""
-        blank = [gr.update(visible=False, value=None)] * 5
         if file is None:
-            return [gr.update(interactive=False), *blank, ""]
-        with _told():
+            return [gr.update(interactive=False), gr.update(visible=True), *[_HIDDEN] * 5, ""]
+        with _told(), self._decoding:
             shown = picture(self._read(file), None)
-        return [gr.update(interactive=True), gr.update(visible=True, value=shown), *blank[1:], ""]
+        return [
+            gr.update(interactive=True),
+            gr.update(visible=False),
+            gr.update(visible=True, value=shown),
+            *[_HIDDEN] * 4,
+            "",
+        ]
 
     def translate(
         self,
@@ -141,13 +153,13 @@ class Actions:
             jobs = [self._submit(name, file, client) for name in names]
             for job in jobs:
                 follow(self.service, job, lambda done, text: progress(done, desc=text))
-            source = self._read(file)
-            outcomes = [seen(self.service, job.tasks[0], source) for job in jobs]
-            target = self._read(reference) if reference else None
-            report = self._report(outcomes, source, target, classify)
+            with self._decoding:
+                source = self._read(file)
+                outcomes = [seen(self.service, job.tasks[0], source) for job in jobs]
+                target = self._read(reference) if reference else None
+                report = self._report(outcomes, source, target, classify)
         panels = [update for outcome in outcomes for update in _shown(outcome)]
-        hidden = [gr.update(visible=False, value=None)] * (4 - len(panels))
-        return [gr.update(visible=False), *panels, *hidden, report]
+        return [gr.update(visible=False), _HIDDEN, *panels, *[_HIDDEN] * (4 - len(panels)), report]
 
     def _submit(self, run: str, file: str, client: str) -> Job:
         with open(file, "rb") as stream:

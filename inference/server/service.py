@@ -34,6 +34,8 @@ class Service:
     def __init__(self, devices: Sequence[Mapping[str, ServedRun]], options: ServerOptions) -> None:
         self.options, self.runs = options, dict(devices[0])
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="a2b_serve_"))
+        self.page_folder = self.folder / "page"  # what browsers upload and are shown; gone with the rest
+        self.page_folder.mkdir()
         self.queue: FairQueue[Task] = FairQueue(options.queue)
         self._jobs: dict[str, Job] = {}
         self._lock, self._closing, self._next_look = threading.Lock(), threading.Event(), 0.0

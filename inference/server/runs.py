@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from data.readers import read_image
 from data.value_range import ValueRange
 from data.writers import FileFormat, as_hwc, write_image
 from inference.domain import Domain, fit_domains
 from inference.server.refusal import FAILED, NO_ROOM, UNREADABLE, Refused
-from inference.server.uploads import Upload
+from inference.server.uploads import Upload, decode
 from inference.translator import Translator
 from util.errors import UserError
 
@@ -67,13 +66,16 @@ class ServedRun:
         """
         began = time.monotonic()
         try:
-            image = as_hwc(np.asarray(self.translator(read_image(upload.path))))
+            image = as_hwc(np.asarray(self.translator(decode(upload))))
             result = upload.path.with_suffix(_suffix(upload.kind, output, image))
             write_image(result, image)
             self._seconds_per_pixel = (time.monotonic() - began) / (upload.info.height * upload.info.width)
             return result
+        except Refused:
+            raise
         except UserError as error:
-            raise Refused(UNREADABLE, self._say(error, upload)) from None
+            message = str(error).replace(str(upload.path.with_suffix("")), pathlib.PurePath(upload.name).stem)
+            raise Refused(UNREADABLE, message.replace("image: ", f"{upload.name}: ", 1)) from None
         except (MemoryError, torch.OutOfMemoryError):
             raise _too_little_memory(upload) from None
         except OSError as error:
@@ -82,11 +84,6 @@ class ServedRun:
             if any(words in str(error) for words in _MEMORY_WORDS):
                 raise _too_little_memory(upload) from None
             raise
-
-    def _say(self, error: UserError, upload: Upload) -> str:
-        """Return the message about the client's file, not about the server's copy."""
-        text = str(error).replace(str(upload.path), upload.name).replace(str(upload.path.parent), "")
-        return text if upload.name in text else f"{upload.name}: {text.removeprefix('image: ')}"
 
 
 def _suffix(kind: str, output: str, image: np.ndarray) -> str:

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, BinaryIO, cast
 
-from data.readers import ImageInfo, read_info
+import numpy as np
+
+from data.readers import ImageInfo, read_image, read_info
 from inference.server.refusal import BAD_REQUEST, TOO_LARGE, UNREADABLE, WRONG_TYPE, Refused
 from util.errors import UserError
 
@@ -96,6 +98,14 @@ def inspect(path: pathlib.Path, name: str, limits: Limits) -> Upload:
             TOO_LARGE, f"{name}: {info.width}x{info.height} pixels; this server takes {limits.pixels:,} an image"
         )
     return Upload(path, name, kind, info)
+
+
+def decode(upload: Upload) -> np.ndarray:
+    """Return the image's values (H,W,C); Refused when its bytes are damaged."""
+    try:
+        return read_image(upload.path)
+    except UserError as error:
+        raise Refused(UNREADABLE, str(error).replace(str(upload.path), upload.name)) from None
 
 
 def collect(files: list[tuple[BinaryIO, str | None]], folder: pathlib.Path, limits: Limits) -> list[Upload]:

@@ -1,0 +1,112 @@
+"""What happens on the page: show an image, translate it by one run or two, measure, name what is in the pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from inference.server.classifier import Classifier
+from inference.server.comparison import Outcome, class_table, facts, follow, measure, metric_table, picture, seen
+from inference.server.jobs import Job
+from inference.server.service import Service
+from inference.server.uploads import decode
+from util.errors import UserError
+
+NO_RUN = "(none)"
+_PROGRESS = gr.Progress()
+_HIDDEN = gr.update(visible=False, value=None)
+_AT_ONCE = 2  # visitors whose images are in memory to be shown; others wait a moment
+
+
+class Actions:
+    """What the page's events do; every refusal is shown in one line."""
+
+    def __init__(self, service: Service, classifier: Classifier | None) -> None:
+        self.service, self.classifier = service, classifier
+        self._decoding = threading.Semaphore(_AT_ONCE)
+
+    def show(self, file: str | None) -> list[Any]:
+        """Show the chosen image and let it be translated; results of the one before go."""
+        if file is None:
+            return [gr.update(interactive=False), gr.update(visible=True), _HIDDEN, *_blank(2), ""]
+        with _told(), self._decoding:
+            shown = picture(self._read(file), None)
+        return [
+            gr.update(interactive=True),
+            gr.update(visible=False),
+            gr.update(visible=True, value=shown),
+            *_blank(2),
+            "",
+        ]
+
+    def translate(
+        self,
+        file: str,
+        run: str,
+        other: str,
+        classify: bool,
+        reference: str | None,
+        request: gr.Request,
+        progress: gr.Progress = _PROGRESS,
+    ) -> list[Any]:
+        """Translate by one run or two, and show, measure and name what came out."""
+        names = dict.fromkeys([run, run if other == NO_RUN else other])
+        client = f"{request.client.host if request.client else ''} page {request.session_hash}"
+        with _told():
+            jobs = [self._submit(name, file, client) for name in names]
+            for job in jobs:
+                follow(self.service, job, lambda done, text: progress(done, desc=text))
+            with self._decoding:
+                source = self._read(file)
+                outcomes = [seen(self.service, job.tasks[0], source) for job in jobs]
+                target = self._read(reference) if reference else None
+                report = self._report(outcomes, source, target, classify)
+        panels = [update for outcome in outcomes for update in _shown(outcome)]
+        return [gr.update(visible=False), _HIDDEN, *panels, *_blank(2 - len(outcomes)), report]
+
+    def _submit(self, run: str, file: str, client: str) -> Job:
+        with open(file, "rb") as stream:
+            return self.service.submit(run, [(stream, pathlib.Path(file).name)], client, most=1)
+
+    def _read(self, file: str) -> np.ndarray:
+        return decode(self.service.inspect(pathlib.Path(file)))
+
+    def _report(self, outcomes: list[Outcome], source: np.ndarray, reference: np.ndarray | None, classify: bool) -> str:
+        parts = ["  \n".join(map(facts, outcomes))]
+        if reference is not None:
+            parts.append(metric_table(measure(outcomes, source, reference)))
+        if classify and self.classifier is not None:
+            pictures = {"input": outcomes[0].before} | {outcome.run: outcome.after for outcome in outcomes}
+            parts.append(class_table({name: self.classifier(shown) for name, shown in pictures.items()}))
+        return "\n\n".join(parts)
+
+
+def _shown(outcome: Outcome) -> list[Any]:
+    file = outcome.task.result
+    assert file is not None
+    named = file.with_name(f"{pathlib.PurePath(outcome.task.upload.name).stem}_{outcome.run}{file.suffix}")
+    file.rename(named)
+    return [
+        gr.update(visible=True),
+        gr.update(value=(outcome.before, outcome.after), label=f"before | {outcome.run}"),
+        gr.update(value=str(named), label=f"Download {named.name}"),
+    ]
+
+
+def _blank(panels: int) -> list[Any]:
+    return [gr.update(visible=False), gr.update(value=None), gr.update(value=None)] * panels
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Show a mistake of the user on the page."""
+    try:
+        yield
+    except UserError as error:
+        raise gr.Error(str(error), print_exception=False) from None

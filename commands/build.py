@@ -60,13 +60,8 @@ def count_parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def size_multiple(model: TranslationModel) -> int:
-    """Return what image height and width must divide by for every generator of the model."""
-    return max((getattr(network, "size_multiple", 1) for network in model.networks().values()), default=1)
-
-
 def _check_crop(options: Options, model: TranslationModel) -> None:
-    multiple, crop = size_multiple(model), options.values["crop_size"]
+    multiple, crop = model.size_multiple, options.values["crop_size"]
     if "crop" in options.values["preprocess"] and crop % multiple:
         nearest = max(multiple, round(crop / multiple) * multiple)
         raise UserError(

@@ -2,94 +2,179 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from inference.settings import InferenceOptions
+from inference.tiling.runner import Original, Runner, replaced_forward
+from inference.variants import SYMMETRIES, RunningMean, depends_on_batch, dropout_on, has_dropout
 from models.base import Images, TranslationModel
 from util.device import arithmetic
+from util.errors import UserError
+from util.noise import sample_noise
 
 TEST_NORMS = ("auto", "batch", "running")
+UNCERTAINTY = "uncertainty"
 _SMALLEST = 16  # pixels; below it the reflection padding inside some networks is wider than their feature maps
 
 
 class Predictor:
-    """A model ready for inference: no dropout, no gradients, any image size.
+    """One model, or the average of several, ready for inference: no dropout, no gradients, any image size.
 
     Images that are tiny, or whose sides do not divide by the network's ``size_multiple``, are padded by replication,
-    centred, and cropped back afterwards.
+    centred, and cropped back afterwards. Images too large for the memory go through in tiles, which changes nothing
+    but the time it takes: see ``inference.tiling``.
 
     Args:
-        model: holding trained weights.
+        model: holding trained weights; of several models with equal labels the mean is returned.
         device: to compute on.
         precision: "fp32" or "bf16".
         test_norm: statistics of batch norm layers: "running" (of the training), "batch" (of the image itself, as
             pix2pix was published) or "auto", which is "batch" for U-Nets and "running" otherwise.
+        options: tiles, memory, test-time augmentation, dropout.
     """
 
     def __init__(
-        self, model: TranslationModel, device: torch.device, precision: str = "fp32", test_norm: str = "auto"
+        self,
+        model: TranslationModel | Sequence[TranslationModel],
+        device: torch.device,
+        precision: str = "fp32",
+        test_norm: str = "auto",
+        options: InferenceOptions | None = None,
     ) -> None:
-        self.model, self.device, self.precision = model.to(device).eval(), device, precision
-        networks = model.networks().values()
-        self.size_multiple = max((getattr(n, "size_multiple", 1) for n in networks), default=1)
-        self.scale = max((getattr(n, "scale", 1) for n in networks), default=1)
-        self.one_by_one = False
-        for network in networks:
+        self.models = [model] if isinstance(model, TranslationModel) else list(model)
+        self.model, self.precision, self.options = self.models[0], precision, options or InferenceOptions()
+        self.runner = Runner(device, self.options)
+        self.networks = [network for each in self.models for network in each.networks().values()]
+        for each in self.models:
+            each.to(device).eval()
+        for network in self.networks:
             if test_norm == "batch" or (test_norm == "auto" and getattr(network, "test_norm", "running") == "batch"):
-                self.one_by_one |= use_image_statistics(network)
+                use_image_statistics(network)
+        self.one_by_one = any(depends_on_batch(each) for each in self.models)
+        self.size_multiple = max(each.size_multiple for each in self.models)
+        self.scale = max((getattr(n, "scale", 1) for n in self.networks), default=1)
+        if self.options.mc_dropout and not has_dropout(self.model):
+            raise UserError("--mc_dropout needs a network that was trained with dropout; this one has none")
+
+    @property
+    def device(self) -> torch.device:
+        """Return where the networks compute: the CPU after an accelerator's memory was too small."""
+        return self.runner.device
 
     @torch.no_grad()
     def __call__(self, batch: Mapping[str, Any]) -> Images:
-        """Return the model's images by label, float32 on the CPU, each (N,C,H,W) in [-1,1].
+        """Return the models' images by label, float32 on the CPU, each (N,C,H,W) in [-1,1].
+
+        With ``mc_dropout`` there is "uncertainty" too: the standard deviation of the result, less 1, so that it is
+        in the units of the target's files above their lowest value.
 
         Args:
             batch: "A" and, where the method needs it, "B": float32 (N,C,H,W) in [-1,1].
+
+        Raises:
+            UserError: an image needs more memory than there is, whatever the tiles.
         """
         tensors = {side: batch[side] for side in ("A", "B") if side in batch}
         count = len(tensors["A"])
         if self.one_by_one and count > 1:
             parts = [self({side: tensor[i : i + 1] for side, tensor in tensors.items()}) for i in range(count)]
             return {label: torch.cat([part[label] for part in parts]) for label in parts[0]}
-        padded = {side: self._pad(tensor.to(self.device)) for side, tensor in tensors.items()}
-        with arithmetic(self.device, self.precision):
-            images = self.model.predict(padded)
-        return {
-            label: self._crop(image, tensors[self._frame(label, tensors)], label).float().cpu()
-            for label, image in images.items()
-        }
+        while True:
+            try:
+                return self._translate(tensors)
+            except (RuntimeError, MemoryError) as error:
+                self.retreat(error)
 
-    def _frame(self, label: str, tensors: Mapping[str, Tensor]) -> str:
-        """Return the input whose size an output has: its cycle's start."""
-        started_at_b = label in ("real_B", "fake_A", "rec_B", "idt_A")
-        return "B" if started_at_b and "B" in tensors else "A"
+    def retreat(self, error: BaseException) -> None:
+        """Take less memory from now on; raises the error again where it is another one, or nothing is left to try."""
+        if not self.runner.retreat(error):
+            raise error
+        for each in self.models:
+            each.to(self.device)
+
+    def _translate(self, tensors: Mapping[str, Tensor]) -> Images:
+        average = RunningMean()
+        for model in self.models:
+            for images in self._versions(model, tensors):
+                average.add(images)
+        result, label = average.mean, self.model.result
+        if self.options.mc_dropout:
+            result[UNCERTAINTY] = average.deviation(label) - 1
+        return result
+
+    def _versions(self, model: TranslationModel, tensors: Mapping[str, Tensor]) -> Iterator[Images]:
+        """Yield the images of one model for every symmetry and every pass with dropout."""
+        symmetries = SYMMETRIES if self.options.tta == "x8" else SYMMETRIES[:1]
+        for there, back in symmetries:
+            turned = {side: there(tensor) for side, tensor in tensors.items()}
+            for number in range(max(1, self.options.mc_dropout)):
+                images = self._images(model, turned, number)
+                yield {label: back(image) for label, image in images.items()}
+
+    def _images(self, model: TranslationModel, tensors: Mapping[str, Tensor], number: int) -> Images:
+        padded = {side: self._pad(tensor).to(self.device) for side, tensor in tensors.items()}
+        with arithmetic(self.device, self.precision), self._any_size(model), self._dropout(model, number, padded):
+            images = model.predict(padded)
+        frames = {label: "B" if model.frames.get(label) == "B" and "B" in tensors else "A" for label in images}
+        return {label: self._crop(image, tensors[frames[label]]) for label, image in images.items()}
+
+    @contextlib.contextmanager
+    def _any_size(self, model: TranslationModel) -> Iterator[None]:
+        """Let every network of the model run in tiles where its input is too large."""
+        with contextlib.ExitStack() as stack:
+            for network in model.networks().values():
+                original = Original(network, network.forward)
+                run = _Bound(self.runner, original)
+                stack.enter_context(replaced_forward(network, run))
+            yield
+
+    @contextlib.contextmanager
+    def _dropout(self, model: TranslationModel, number: int, padded: Mapping[str, Tensor]) -> Iterator[None]:
+        if not self.options.mc_dropout:
+            yield
+            return
+        with dropout_on(model), sample_noise([number] * len(padded["A"])):
+            yield
 
     def _pad(self, image: Tensor) -> Tensor:
-        left, right = _margins(image.shape[-1], self.size_multiple)
-        top, bottom = _margins(image.shape[-2], self.size_multiple)
+        left, right = margins(image.shape[-1], self.size_multiple)
+        top, bottom = margins(image.shape[-2], self.size_multiple)
         return F.pad(image, (left, right, top, bottom), mode="replicate")
 
-    def _crop(self, image: Tensor, original: Tensor, label: str) -> Tensor:
-        scale = self.scale if label.startswith("fake") else 1
-        height, width = original.shape[-2], original.shape[-1]
-        top, left = _margins(height, self.size_multiple)[0], _margins(width, self.size_multiple)[0]
+    def _crop(self, image: Tensor, original: Tensor) -> Tensor:
+        height, width = original.shape[-2:]
+        (top, below), left = margins(height, self.size_multiple), margins(width, self.size_multiple)[0]
+        scale = image.shape[-2] // (top + height + below)
         rows = slice(top * scale, (top + height) * scale)
-        return image[..., rows, left * scale : (left + width) * scale]
+        return image[..., rows, left * scale : (left + width) * scale].float().cpu()
 
 
-def _margins(size: int, multiple: int) -> tuple[int, int]:
+class _Bound:
+    """A network's replacement: the runner decides how the original runs."""
+
+    def __init__(self, runner: Runner, network: Original) -> None:
+        self.runner, self.network = runner, network
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return self.runner.run(self.network, images)
+
+
+def margins(size: int, multiple: int) -> tuple[int, int]:
+    """Return how many pixels to add before and after ``size``, so that a network can take it."""
     wanted = max(size, _SMALLEST)
     missing = wanted + -wanted % multiple - size
     return missing // 2, missing - missing // 2
 
 
-def use_image_statistics(network: nn.Module) -> bool:
-    """Let batch norm layers normalise by the statistics of the batch and leave their own alone; say if it has any."""
-    layers = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    for layer in layers:
-        layer.train()
-        layer.momentum = 0.0
-    return bool(layers)
+def use_image_statistics(network: nn.Module) -> None:
+    """Let batch norm layers normalise by the statistics of the batch and leave their own alone."""
+    for layer in network.modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            layer.train()
+            layer.momentum = 0.0

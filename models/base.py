@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +51,10 @@ class TranslationModel(nn.Module):
 
     #: label -> domain of the images that predict() returns, in the order pages show them
     visuals: Mapping[str, str] = {}
+    #: label -> the input whose height and width (times an enlargement) the image has, where that is not "A"
+    frames: Mapping[str, str] = {"real_B": "B"}
+    #: label of the translation of A
+    result: str = "fake_B"
     #: terms in the order logs show them; others follow
     loss_names: tuple[str, ...] = ()
 
@@ -68,6 +73,11 @@ class TranslationModel(nn.Module):
     def networks(self) -> dict[str, nn.Module]:
         """Return the networks by the names of their files."""
         return {name: module for name, module in self.named_children() if any(True for _ in module.parameters())}
+
+    @property
+    def size_multiple(self) -> int:
+        """Return what image height and width must divide by for every network."""
+        return math.lcm(*(getattr(network, "size_multiple", 1) for network in self.networks().values()))
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> Images:

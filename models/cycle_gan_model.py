@@ -39,6 +39,8 @@ class CycleGAN(TranslationModel):
         **{"real_B": "B", "fake_A": "A", "rec_B": "B", "idt_A": "B"},
     }
 
+    frames = {"real_B": "B", "fake_A": "B", "rec_B": "B", "idt_A": "B"}
+
     def __init__(self, options: CycleGANOptions, build: Builder) -> None:
         super().__init__()
         channels = build.channels

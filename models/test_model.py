@@ -28,6 +28,7 @@ class OneSided(TranslationModel):
     """Inference only: translate single images by one generator of a trained run."""
 
     visuals = {"real": "A", "fake": "B"}
+    result = "fake"
 
     def __init__(self, options: OneSidedOptions, build: Builder) -> None:
         super().__init__()

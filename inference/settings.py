@@ -1,0 +1,39 @@
+"""Flags of inference beyond which run: sizes, memory, averaging. Torch-free, so that --help can read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from util.option import option
+
+
+@dataclass(frozen=True)
+class InferenceOptions:
+    """How large images go through a network, and what is averaged."""
+
+    tile_size: int = option(
+        0,
+        "side of the tiles that images go through in; 0: whole where that fits, else the largest tiles that fit",
+        "session",
+        minimum=0,
+    )
+    max_memory: str | None = option(None, "memory the program may take, such as 2GB; left out, what is free", "session")
+    tile_stats: str = option(
+        "exact",
+        "statistics of instance norm over tiles: exact = those of the whole image, layer by layer; thumbnail = those "
+        "of a small version of it, a preview",
+        "session",
+        choices=("exact", "thumbnail"),
+    )
+    tile_scratch: str = option(
+        "fp16", "precision of what is stored between layers; fp32 takes twice the space", "session",
+        choices=("fp16", "fp32"),
+    )  # fmt: skip
+    scratch_dir: str | None = option(None, "folder of temporary files; left out, the system's", "session")
+    tta: str = option(
+        "none", "x8 averages over the 8 mirrored and turned versions of each image", "session", choices=("none", "x8")
+    )
+    mc_dropout: int = option(
+        0, "average so many passes with dropout on, and write how much they differ; 0: dropout off", "session",
+        minimum=0,
+    )  # fmt: skip

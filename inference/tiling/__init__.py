@@ -1,0 +1,1 @@
+"""Images larger than memory through a network in tiles that give what the whole image would have given."""

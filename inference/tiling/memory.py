@@ -1,0 +1,133 @@
+"""How much memory a network takes for an image, known before it runs, and how much there is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import re
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from util.errors import UserError
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+#: What convolutions take besides their tensors: input and output once more in the layout of the library
+_WORKSPACE = 2.0
+_UNKNOWN = 4 * 10**9  # bytes assumed where the system does not say
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the bytes of the tensors that are made inside the block and not yet freed; ``peak`` is the most."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(tensor, Tensor):
+                self._track(tensor.untyped_storage())
+        return result
+
+    def _track(self, storage: Any) -> None:
+        key = storage.data_ptr()
+        if key in self._known or not key:
+            return
+        self._known.add(key)
+        self.now += storage.nbytes()
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._freed, key, storage.nbytes())
+
+    def _freed(self, key: int, count: int) -> None:
+        self._known.discard(key)
+        self.now -= count
+
+
+@torch.no_grad()
+def bytes_per_pixel(network: Callable[[Tensor], Tensor], channels: int, side: int, device: torch.device) -> float:
+    """Return the memory a network takes for each pixel of its input, measured on a small square image."""
+    x = torch.zeros(1, channels, side, side, device=device)
+    with LiveBytes() as live:
+        network(x)
+    return _WORKSPACE * (live.peak + x.nbytes) / side**2
+
+
+def probe_side(size_multiple: int) -> int:
+    """Return a small image's side that suits a network."""
+    return max(1, -(-96 // size_multiple)) * size_multiple
+
+
+def parse_memory(text: str | None) -> int | None:
+    """Return bytes for ``--max_memory``, such as 2GB, 800M or 1.5g; UserError for anything else."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?\s*", text, re.IGNORECASE)
+    if match is None or not float(match[1]):
+        raise UserError(f"--max_memory {text}: write a size such as 2GB or 800MB")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def free_memory(device: torch.device, limit: int | None) -> int:
+    """Return the bytes that may still be taken on a device.
+
+    Args:
+        limit: of the whole program on the CPU, or of the tensors on an accelerator; None: four fifths of what is
+            free.
+    """
+    if device.type != "cpu":
+        with contextlib.suppress(AttributeError, RuntimeError, NotImplementedError):
+            free, _ = torch.cuda.mem_get_info(device) if device.type == "cuda" else (_UNKNOWN, 0)
+            return int(0.8 * free) if limit is None else min(limit, free)
+        return limit or _UNKNOWN
+    return int(0.8 * _free_on_cpu()) if limit is None else max(0, limit - resident())
+
+
+def resident() -> int:
+    """Return the bytes of memory that this process holds; 300 MB where the system does not say."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        pages = int(pathlib.Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    return 300 * 10**6
+
+
+def _free_on_cpu() -> int:
+    free = _UNKNOWN
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        lines = pathlib.Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    return min([free, *_left_in_cgroup()])
+
+
+def _left_in_cgroup() -> list[int]:
+    """Return what a container's limit leaves; empty where there is none."""
+    folder = pathlib.Path("/sys/fs/cgroup")
+    with contextlib.suppress(OSError, ValueError):
+        limit = int((folder / "memory.max").read_text(encoding="ascii"))
+        return [max(0, limit - int((folder / "memory.current").read_text(encoding="ascii")))]
+    return []
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out, on the CPU or on an accelerator."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    words = str(error).lower()
+    return isinstance(error, RuntimeError) and ("out of memory" in words or "can't allocate memory" in words)
+
+
+def human(count: float) -> str:
+    """Return bytes as people write them: 2.3 GB, 410 MB."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(1, round(count / 1e6))} MB"
+
+
+def weights_bytes(network: nn.Module) -> int:
+    """Return the bytes of a network's weights."""
+    return sum(parameter.nbytes for parameter in network.parameters())

@@ -1,0 +1,77 @@
+"""Where tiles are cut from: a tensor, or an image in a scratch file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from inference.tiling.boxes import Box
+from inference.tiling.scratch import Scratch
+
+
+class Source(Protocol):
+    """An image of known size that can be read in parts."""
+
+    @property
+    def frame(self) -> Box:
+        """Return the whole image as a box that begins at (0, 0)."""
+
+    @property
+    def channels(self) -> int:
+        """Return the number of channels."""
+
+    def read(self, box: Box) -> Tensor:
+        """Return (1,C,h,w) float32 in [-1,1]."""
+
+
+class TensorSource:
+    """One image (1,C,H,W) in memory."""
+
+    def __init__(self, image: Tensor) -> None:
+        self.image = image
+        self.frame, self.channels = Box(0, 0, *image.shape[-2:]), image.shape[1]
+
+    def read(self, box: Box) -> Tensor:
+        """Return a part of it."""
+        return self.image[..., box.top : box.bottom, box.left : box.right]
+
+
+class ScratchSource:
+    """File values in a scratch file.
+
+    Args:
+        convert: h x w x C file values to the same in [-1,1].
+        channels: that ``convert`` returns.
+    """
+
+    def __init__(self, scratch: Scratch, convert: Callable[[np.ndarray], np.ndarray], channels: int) -> None:
+        self.scratch, self.convert, self.channels = scratch, convert, channels
+        self.frame = Box(0, 0, scratch.height, scratch.width)
+
+    def read(self, box: Box) -> Tensor:
+        """Return a part of it."""
+        values = self.convert(self.scratch.read(box))
+        return torch.from_numpy(np.ascontiguousarray(values)).permute(2, 0, 1)[None].contiguous()
+
+
+class Padded:
+    """A source with its border pixels repeated outwards, so that its size suits a network."""
+
+    def __init__(self, source: Source, top: int, left: int, height: int, width: int) -> None:
+        self.source, self.top, self.left = source, top, left
+        self.frame, self.channels = Box(0, 0, height, width), source.channels
+
+    def read(self, box: Box) -> Tensor:
+        """Return a part of it."""
+        inner, asked = self.source.frame, box.moved(-self.top, -self.left)
+        rows = torch.arange(asked.top, asked.bottom).clamp(0, inner.bottom - 1)
+        columns = torch.arange(asked.left, asked.right).clamp(0, inner.right - 1)
+        held = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+        part = self.source.read(held)
+        if held == asked:
+            return part
+        return part[..., rows - held.top, :][..., columns - held.left]

@@ -12,6 +12,7 @@ COMMANDS = {
     "split": "copy a folder of images, or two parallel ones, into train/ val/ test/",
     "combine": "join two folders into images with A and B side by side",
     "audit": "look for broken, constant, duplicate and mismatched images",
+    "cache": "decode and resize images before the training reads them",
     "baselines": "RMSE of the mean map and of a regression on intensity alone",
 }
 

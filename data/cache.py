@@ -23,7 +23,7 @@ from util.files import atomic_file
 
 _OPEN = 128  # entries that one process keeps mapped
 _FRESH = 600.0  # seconds after which the use of an entry is noted again
-_FACTS, _CHECKSUM = "facts", "crc32"
+_NOTE = "a2b"
 
 
 @dataclass(frozen=True)
@@ -76,18 +76,18 @@ class ImageCache:
 
     def _load(self, path: pathlib.Path, key: str) -> Entry:
         with safetensors.safe_open(path, framework="pt") as file:
-            metadata, names = file.metadata() or {}, list(file.keys())
+            noted, names = json.loads((file.metadata() or {})[_NOTE]), list(file.keys())
             if key not in self._checked:
-                if metadata[_CHECKSUM] != checksum({name: file.get_tensor(name) for name in names}):
+                if noted["crc32"] != checksum({name: file.get_tensor(name) for name in names}):
                     raise ValueError("damaged")
                 self._checked.add(key)
-            return Entry(json.loads(metadata[_FACTS]), {name: file.get_slice(name) for name in names})
+            return Entry(noted["facts"], {name: file.get_slice(name) for name in names})
 
     def put(self, key: str, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Keep an entry if there is room for it; a disk that refuses is left alone from then on."""
         tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        metadata = {_FACTS: json.dumps(dict(facts)), _CHECKSUM: checksum(tensors)}
-        content = safetensors.torch.save(tensors, metadata)
+        note = json.dumps({"facts": dict(facts), "crc32": checksum(tensors)})
+        content = safetensors.torch.save(tensors, {_NOTE: note})
         try:
             if self.room.reserve(len(content)):
                 with atomic_file(self._path(key), durable=False) as file:
@@ -99,12 +99,12 @@ class ImageCache:
         return self.folder / key[:2] / f"{key}.safetensors"
 
 
-def checksum(tensors: Mapping[str, Tensor]) -> str:
-    """Return one number, as text, for the values of some contiguous tensors."""
+def checksum(tensors: Mapping[str, Tensor]) -> int:
+    """Return one number for the values of some contiguous tensors."""
     found = 0
     for name in sorted(tensors):
-        found = zlib.crc32(tensors[name].numpy(), found)
-    return str(found)
+        found = zlib.crc32(tensors[name].numpy().data, found)
+    return found
 
 
 def open_cache(options: CommonDataOptions) -> ImageCache | None:

@@ -38,7 +38,7 @@ class Room:
         if time.monotonic() < self._closed_until:
             return False
         with filelock.FileLock(self.folder / _LOCK, timeout=10):
-            used = self._used()
+            used = self.used()
             if used + size > self.limit:
                 used = self._shrink(size)
             fits = used + size <= self.limit and self._disk_has(size)
@@ -55,7 +55,8 @@ class Room:
             print(f"note: the cache {self.folder} {reason}", file=sys.stderr)
         self._told = True
 
-    def _used(self) -> int:
+    def used(self) -> int:
+        """Return the bytes of all entries, as last noted."""
         try:
             return int((self.folder / _LEDGER).read_text(encoding="ascii"))
         except (OSError, ValueError):

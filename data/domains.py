@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from data.listing import one_dtype, read_infos
-from data.prepared import Images
+from data.prepared import Images, Prepared
 from data.readers import read_image
 from data.sample import Examples, Side
 from data.transforms import draw
@@ -33,11 +33,20 @@ class Domain:
         dtype = one_dtype(read_infos(self.files, strict=strict))
         return Examples(dtype, lambda: (read_image(path) for path in spread(training())))
 
+    def preparations(self, side: Side, images: Images) -> list[Callable[[], Any]]:
+        """Return one call per file that prepares it, and so puts it in the cache."""
+        return [functools.partial(open_image, side, path, images) for path in self.files]
+
+
+def open_image(side: Side, path: pathlib.Path, images: Images) -> Prepared:
+    """Return the prepared image that fills a whole file."""
+    return images.open(side, path, functools.partial(read_image, path))
+
 
 def load_side(
     which: str, side: Side, path: pathlib.Path, images: Images, generator: torch.Generator, train: bool
 ) -> dict[str, Any]:
     """Return ``which`` ("A" or "B"), its path and, where needed, its mask; uint8 with its range from 8-bit files."""
-    prepared = images.open(side, path, functools.partial(read_image, path))
+    prepared = open_image(side, path, images)
     geometry = draw(images.options, prepared.size, generator, train=train, path=str(path))
     return side.place(which, prepared, geometry, path)

@@ -105,13 +105,13 @@ class EpochLoader:
     ) -> None:
         self.dataset, self.device = dataset, device
         self._batches = EpochBatches(len(dataset), options.batch_size, seed, shuffle, shard)
-        workers = min(options.num_threads, _processors(), len(self._batches))
+        workers = min(options.num_threads, processors(), len(self._batches))
         self._loader: DataLoader[Batch] = DataLoader(
             _Batched(dataset),
             batch_size=None,  # the sampler makes the batches
             sampler=self._batches,
             num_workers=workers,
-            collate_fn=_as_it_is,
+            collate_fn=as_it_is,
             persistent_workers=workers > 0,
             pin_memory=device.type == "cuda",
             worker_init_fn=_leave_ctrl_c_to_the_trainer,
@@ -187,7 +187,8 @@ class _Batched(torch.utils.data.Dataset[Any]):
             return Failure(str(error))
 
 
-def _as_it_is(batch: Any) -> Any:
+def as_it_is(batch: Any) -> Any:
+    """Return what it is given: a DataLoader would make tensors of numbers and strings."""
     return batch
 
 
@@ -196,5 +197,6 @@ def _leave_ctrl_c_to_the_trainer(_worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _processors() -> int:
+def processors() -> int:
+    """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -112,6 +112,10 @@ class PairedImages:
             self._images.open(self.sides["B"], pair.target, lambda: read()[1], target),
         )
 
+    def preparations(self) -> list[Callable[[], Any]]:
+        """Return one call per pair that prepares its images, and so puts them in the cache."""
+        return [functools.partial(self.open, pair) for pair in self.pairs]
+
 
 def _directed(pairs: Sequence[Pair], common: CommonDataOptions) -> list[Pair]:
     return [pair.reverse() for pair in pairs] if common.direction == "BtoA" else list(pairs)

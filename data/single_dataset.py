@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +57,10 @@ class SingleDataset:
         path = self._domain.files[index]
         sample = load_side("A", self._side, path, self._images, generator, self.train)
         return sample | {"names": self.names[index], "key": generator.initial_seed()}
+
+    def preparations(self) -> list[Callable[[], Any]]:
+        """Return one call per file that prepares it, and so puts it in the cache."""
+        return self._domain.preparations(self._side, self._images)
 
 
 def _list(common: CommonDataOptions) -> Domain:

@@ -60,6 +60,11 @@ class UnpairedImages:
         sample |= load_side("B", self.sides["B"], other, self._images, generator, self.train)
         return sample | {"names": self.names[index], "key": generator.initial_seed()}
 
+    def preparations(self) -> list[Callable[[], Any]]:
+        """Return one call per file that prepares it, and so puts it in the cache."""
+        sources = self.source.preparations(self.sides["A"], self._images)
+        return sources + self.target.preparations(self.sides["B"], self._images)
+
     def _other(self, index: int, generator: torch.Generator) -> int:
         count = len(self.target.files)
         if self.common.serial_batches or not self.train:

@@ -33,8 +33,8 @@ The column *Kept* says what a saved run does with a flag. **fixed**: it makes th
 `--continue_train` restore it, and a different value is an error. **restored**: both restore it, and you may change it.
 Empty: it belongs to the one command and is not restored.
 
-`test.py` has defaults of its own: phase `test`, batch size 1, images in order, no mirroring, and `--load_size` equal to
-`--crop_size`.
+`test.py` has defaults of its own: phase `test`, batch size 1, images in order, no mirroring, no cache, and
+`--load_size` equal to `--crop_size`.
 """
 
 

@@ -51,7 +51,7 @@ def test_a_batch_stacks_tensors_and_lists_the_rest(dataset: Any) -> None:
 
 
 def test_workers_change_nothing_over_epochs(dataset: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data.loader._processors", lambda: 2)
+    monkeypatch.setattr("data.loader.processors", lambda: 2)
     alone, two = _loader(dataset), _loader(dataset, workers=2)
     for epoch in (1, 2):
         assert _equal(alone.epoch(epoch), two.epoch(epoch))

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from data.sample import Side
-from data.transforms import Geometry
 from data.transfer import as_floats
+from data.transforms import Geometry
 from data.value_range import DTYPE_RANGES, ValueRange, as_dtype, estimate_range, parse_spec, resolve_range
 from data.writers import FileFormat
 from util.errors import UserError

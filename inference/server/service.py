@@ -66,6 +66,8 @@ class Service:
             Refused: no such run, a file that is no good image, or a full queue.
         """
         self.check_run(run)
+        if self._closing.is_set():
+            raise Refused(BUSY, "the server is stopping")
         folder = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
         job = Job(run, client, folder, output)
         try:
@@ -94,7 +96,7 @@ class Service:
     def _enqueue(self, job: Job) -> None:
         with self._lock:
             self._jobs[job.id] = job
-        if self._closing.is_set() or not self.queue.put(job.client, job.tasks):
+        if not self.queue.put(job.client, job.tasks):
             with self._lock:
                 del self._jobs[job.id]
             waiting = len(self.queue)

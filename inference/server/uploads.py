@@ -92,7 +92,7 @@ def inspect(path: pathlib.Path, name: str, limits: Limits) -> Upload:
     try:
         info = read_info(path)
     except UserError as error:
-        raise Refused(UNREADABLE, str(error).replace(str(path), name)) from None
+        raise _about(error, path, name) from None
     if info.height * info.width > limits.pixels:
         raise Refused(
             TOO_LARGE, f"{name}: {info.width}x{info.height} pixels; this server takes {limits.pixels:,} an image"
@@ -105,7 +105,13 @@ def decode(upload: Upload) -> np.ndarray:
     try:
         return read_image(upload.path)
     except UserError as error:
-        raise Refused(UNREADABLE, str(error).replace(str(upload.path), upload.name)) from None
+        raise _about(error, upload.path, upload.name) from None
+
+
+def _about(error: UserError, path: pathlib.Path, name: str) -> Refused:
+    """Return a reader's complaint in terms of the client's file; how to raise the limit is not the client's matter."""
+    message, limited, _ = str(error).replace(str(path), name).partition("; cut it into tiles, or raise the limit")
+    return Refused(TOO_LARGE if limited else UNREADABLE, message)
 
 
 def collect(files: list[tuple[BinaryIO, str | None]], folder: pathlib.Path, limits: Limits) -> list[Upload]:

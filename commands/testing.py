@@ -20,6 +20,7 @@ from data.loader import sample_seed
 from inference.predictor import Predictor
 from options.resolve import Options
 from options.saved import format_options, save_options
+from training.best import LABEL, describe_best
 from training.run_folder import run_folder
 from util.device import choose_device
 from util.errors import UserError
@@ -36,6 +37,8 @@ class TestingSession:
         print(format_options(options, everything=values["dry_run"] or values["verbose"]), end="")
         self.model = load_model(options, self.run_folder)
         print(describe_networks(self.model, values["verbose"]))
+        if values["epoch"] == LABEL:
+            print(describe_best(self.run_folder))
 
     def run(self) -> int:
         """Translate every image; return 0, 1 when some files failed, or 130 after Ctrl-C. What is done is kept."""

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import json
-import pathlib
 import shlex
 import sys
 from typing import Any
 
-import torch
-
 from commands.build import build_dataset, build_model, describe_data, describe_networks
 from commands.opened_run import DATA_FILE, saved_ranges
-from data.common import LoaderOptions
-from data.loader import EpochLoader
+from commands.trainer import make_trainer, prepare_weights
 from data.value_range import ValueRange
-from models.base import TranslationModel
 from options.resolve import Options
 from options.saved import format_options, save_options
 from training.loggers import DisplayOptions, RunInfo, make_loggers
 from training.loggers.estimate import Estimate, smaller_command
-from training.previews import Previewer
 from training.run_folder import fresh_folder, only_trainer, run_folder
 from training.schedule import total_epochs
-from training.settings import OptimizerOptions, SaveOptions, ScheduleOptions
-from training.trainer import Frequencies, Trainer
-from training.update import Updater
+from training.trainer import Trainer
 from util.device import choose_device
 from util.files import write_text
 
@@ -56,13 +48,13 @@ class TrainingSession:
     def _train(self, resume: bool) -> int:
         options, values, dataset = self.options, self.options.values, self.dataset
         print(f"{len(dataset)} training images in {values['dataroot']}")
-        loaders = options.of(LoaderOptions)
-        loader = EpochLoader(dataset, loaders, seed=values["seed"], shuffle=not values["serial_batches"])
-        trainer = make_trainer(options, self.model, loader, self.folder, self.device)
+        prepare_weights(options, self.model, resume=resume)
+        trainer = make_trainer(options, self.model, dataset, self.folder, self.device)
         if resume:
             trainer.resume()
-        info = self._facts(trainer, len(dataset), self.folder)
-        self._announce(trainer, info.total_steps)
+        seconds = [] if trainer.is_done else trainer.rehearse()
+        info = self._facts(trainer, self._steps_left(trainer, seconds))
+        self._announce(trainer, info, seconds)
         loggers = make_loggers(options.of(DisplayOptions))
         if not resume:  # only now, when all that can fail at the start has not
             fresh_folder(self.folder)
@@ -74,52 +66,59 @@ class TrainingSession:
         finally:
             loggers.close()
 
-    def _facts(self, trainer: Trainer, images: int, folder: pathlib.Path) -> RunInfo:
-        schedule, position = self.options.of(ScheduleOptions), trainer.position
-        values, batch_size = self.options.values, self.options.values["batch_size"]
-        epochs_left = total_epochs(schedule) - position.epoch + 1
-        steps_left = max(0, epochs_left * -(-images // batch_size) - -(-position.iters // batch_size))
-        steps = min(position.step + steps_left, schedule.max_steps or sys.maxsize)
-        images_left = min(epochs_left * images - position.iters, (steps - position.step) * batch_size)
-        return RunInfo(
-            folder,
-            values["name"],
-            values["model"],
-            values,
-            self.options.sources,
-            total_steps=steps,
-            total_images=position.total_iters + max(0, images_left),
-            images_per_epoch=images,
-            n_epochs=total_epochs(schedule),
-            start=position,
-        )
+    def _steps_left(self, trainer: Trainer, seconds: list[float]) -> int:
+        """Return how many steps will be done; with a time budget as the measured ``seconds`` of some steps tell."""
+        position, batch_size = trainer.position, self.options.values["batch_size"]
+        if trainer.budget:
+            steps = trainer.budget.steps_left(Estimate.measure(seconds, 1).step_seconds) if seconds else 0
+        else:
+            epochs = total_epochs(trainer.options) - position.epoch + 1
+            steps = epochs * self._steps_per_epoch() - -(-position.iters // batch_size)
+        return max(0, min(steps, (trainer.options.max_steps or sys.maxsize) - position.step))
 
-    def _announce(self, trainer: Trainer, steps: int) -> None:
-        """Print the estimated time before step 1, with a smaller command when it is too long."""
-        remaining = steps - trainer.position.step
-        if remaining <= 0:
-            print("this run is complete: raise --n_epochs, --n_epochs_decay or --max_steps to train on")
+    def _steps_per_epoch(self) -> int:
+        return -(-len(self.dataset) // self.options.values["batch_size"])
+
+    def _announce(self, trainer: Trainer, info: RunInfo, seconds: list[float]) -> None:
+        """Print before step 1 how long it will take, with a smaller command when that is too long, or what fits."""
+        if trainer.is_done:
+            print(f"this run is complete: {_more(trainer)}")
             return
-        estimate = Estimate.measure(trainer.rehearse(), remaining)
+        estimate = Estimate.measure(seconds, info.total_steps - trainer.position.step)
+        if trainer.budget:
+            policy = trainer.options.lr_policy
+            print(trainer.budget.plan(estimate.step_seconds, self._steps_per_epoch(), policy))
+            return
         print(estimate.line())
         advice = smaller_command(estimate, self.options.values, f"python {shlex.join(sys.argv)}")
         if advice:
             print(advice)
 
+    def _facts(self, trainer: Trainer, steps: int) -> RunInfo:
+        values, position, images = self.options.values, trainer.position, len(self.dataset)
+        left = images * (total_epochs(trainer.options) - position.epoch + 1) - position.iters
+        planned = steps * values["batch_size"]
+        images_left = planned if trainer.budget else min(left, planned)
+        last_epoch = position.epoch + (position.iters + images_left - 1) // images
+        return RunInfo(
+            self.folder,
+            values["name"],
+            values["model"],
+            values,
+            self.options.sources,
+            total_steps=position.step + steps,
+            total_images=position.total_iters + max(0, images_left),
+            images_per_epoch=images,
+            n_epochs=max(position.epoch, last_epoch) if trainer.budget else total_epochs(trainer.options),
+            start=position,
+        )
 
-def make_trainer(
-    options: Options, model: TranslationModel, loader: EpochLoader, folder: pathlib.Path, device: torch.device
-) -> Trainer:
-    """Put the model on its device and wire the trainer."""
-    values, display = options.values, options.of(DisplayOptions)
-    updater = Updater(model.to(device), options.of(OptimizerOptions), values["seed"], values["precision"])
-    return Trainer(
-        model,
-        updater,
-        loader,
-        folder,
-        options.of(ScheduleOptions),
-        options.of(SaveOptions),
-        Frequencies(display.print_freq, display.display_freq, display.update_html_freq),
-        Previewer(device, values["precision"]),
-    )
+
+def _more(trainer: Trainer) -> str:
+    """Return what would let a complete run train on."""
+    if trainer.validations and trainer.validations.best.is_exhausted:
+        best = trainer.validations.best
+        return f"{best.state['stale']} validations without a better {best.metric}; raise --early_stop to train on"
+    if trainer.budget:
+        return "its time is used up; raise --time_budget to train on"
+    return "raise --n_epochs, --n_epochs_decay or --max_steps to train on"

@@ -31,7 +31,9 @@ class RunOptions:
     dataset_mode: str = option("unaligned", "how folders become samples", "training", registry=DATASETS)
     gpu_ids: str = option("0", "GPU to use; -1 for the CPU; without a GPU the CPU is used", "session")
     seed: int = option(0, "seed of weights, samples, dropout and noise; the same seed gives the same run", minimum=0)
-    epoch: str = option("latest", "which saved weights test.py loads: latest, or an epoch's number", "session")
+    epoch: str = option(
+        "latest", "which saved weights test.py loads: latest, best (on the val split) or an epoch's number", "session"
+    )
     load_iter: int = option(
         0, "test.py loads the weights that --save_by_iter kept at this image; 0: as --epoch says", "session", minimum=0
     )

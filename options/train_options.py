@@ -11,7 +11,16 @@ from options.saved import check_identity, load_options, saved_source
 from options.schema import Component
 from training.loggers.options import DisplayOptions
 from training.run_folder import run_folder
-from training.settings import OptimizerOptions, SaveOptions, ScheduleOptions, StepOptions
+from training.schedule import milestones
+from training.settings import (
+    OptimizerOptions,
+    SaveOptions,
+    ScheduleOptions,
+    StartOptions,
+    StepOptions,
+    ValidationOptions,
+)
+from training.time_budget import parse_duration
 from util.compute import ComputeOptions
 from util.errors import UserError
 
@@ -31,7 +40,9 @@ class TrainOptions(BaseOptions):
             Component("optimizer", OptimizerOptions),
             Component("memory and bad numbers", StepOptions),
             Component("schedule", ScheduleOptions),
+            Component("start", StartOptions),
             Component("saving", SaveOptions),
+            Component("validation", ValidationOptions),
             Component("display", DisplayOptions),
         ]
 
@@ -55,6 +66,7 @@ class TrainOptions(BaseOptions):
                 f"--epoch_count {values['epoch_count']} lies beyond the last epoch, --n_epochs {values['n_epochs']} + "
                 f"--n_epochs_decay {values['n_epochs_decay']}"
             )
+        _check_schedule(options)
         crops = values["preprocess"] in ("resize_and_crop", "scale_width_and_crop")
         if crops and values["load_size"] < values["crop_size"]:
             if options.sources["load_size"] != "default":
@@ -71,3 +83,16 @@ class TrainOptions(BaseOptions):
 
 def _continues(given: dict[str, Any]) -> bool:
     return "continue_train" in given and str(given["continue_train"]).lower() not in ("false", "no", "off", "0")
+
+
+def _check_schedule(options: Options) -> None:
+    """Refuse texts that are no steps or times before anything is built."""
+    schedule = options.of(ScheduleOptions)
+    milestones(schedule)
+    if schedule.time_budget is None:
+        return
+    parse_duration(schedule.time_budget)
+    if options.values["progressive_sizes"]:
+        raise UserError(
+            f"--time_budget {schedule.time_budget}: --progressive_sizes divide a number of epochs; leave one flag out"
+        )

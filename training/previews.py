@@ -1,36 +1,44 @@
-"""Pictures of a training step, for pages and visdom."""
+"""Pictures for pages and visdom: what test.py would make of the present weights, without a trace in the training."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from models.base import Batch, TranslationModel
-from util.device import arithmetic
+from inference.predictor import Predictor
+from models.base import Batch
+from training.update import Updater
 
 
 class Previewer:
-    """Translate the first sample of a batch without leaving a trace in the training.
+    """Translate the first sample of a batch as test.py would: no dropout, and batch norm as at test time.
+
+    A picture with dropout, and with norm statistics that one sample has moved, would show another generator than the
+    one that the run saves.
 
     Args:
-        precision: "fp32" or "bf16", as in the training.
+        updater: of the training; a copy of its networks does the work.
+        precision: of ``--precision``.
+        test_norm: statistics of batch norm, as test.py will use them for this run.
     """
 
-    def __init__(self, device: torch.device, precision: str) -> None:
-        self.device, self.precision = device, precision
+    def __init__(self, updater: Updater, precision: str, test_norm: str) -> None:
+        self.updater, self.precision, self.test_norm = updater, precision, test_norm
 
-    def pictures(self, model: TranslationModel, batch: Batch) -> dict[str, np.ndarray]:
-        """Return (H,W,3) or (H,W) uint8 pictures by label; norm buffers, RNG and modes stay as they were."""
-        first = {key: value[:1].to(self.device) for key, value in batch.items() if isinstance(value, Tensor)}
-        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-        with torch.random.fork_rng(), arithmetic(self.device, self.precision):
-            images = model.predict(first)
-        for name, buffer in model.named_buffers():
-            buffer.copy_(buffers[name])
-        return to_pictures(images)
+    def predictor(self, test_norm: str | None = None) -> Predictor:
+        """Return a Predictor on a copy of the networks, so that nothing it does can reach the training."""
+        model = copy.deepcopy(self.updater.model).requires_grad_(False)
+        return Predictor(model, self.updater.device, self.precision, test_norm or self.test_norm)
+
+    def pictures(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Return (H,W,3) or (H,W) uint8 pictures by label."""
+        first = {key: value[:1] for key, value in batch.items() if isinstance(value, Tensor)}
+        with torch.random.fork_rng():
+            return to_pictures(self.predictor()(first))
 
 
 def to_pictures(images: Mapping[str, Tensor]) -> dict[str, np.ndarray]:

@@ -178,7 +178,7 @@ def test_rehearsing_leaves_no_trace(
     train: Train, words: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(*words("pix2pix", "rehearsed", "--max_steps", 3))
-    monkeypatch.setattr(TrainingSession, "_announce", lambda *_: None)
+    monkeypatch.setattr(Trainer, "rehearse", lambda *_: [0.01])
     train(*words("pix2pix", "plain", "--max_steps", 3))
     assert_same_run(tmp_path / "rehearsed", tmp_path / "plain")
 
@@ -216,10 +216,10 @@ def test_the_rate_of_every_step_follows_the_schedule(train: Train, words: Any, m
     real = Updater.step
 
     def step(self: Updater, batch: Any, number: int) -> Any:
-        rates.append(self.optimizers["G"].param_groups[0]["lr"])
+        rates.append(self.optimizers["G"].adam.param_groups[0]["lr"])
         return real(self, batch, number)
 
     monkeypatch.setattr(Updater, "step", step)
-    monkeypatch.setattr(TrainingSession, "_announce", lambda *_: None)
+    monkeypatch.setattr(Trainer, "rehearse", lambda *_: [0.01])
     train(*words("template", "run", "--lr", "0.1"))
     assert rates == pytest.approx([0.1] * 3 + [0.05] * 3)

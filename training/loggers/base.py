@@ -23,6 +23,10 @@ class Position(NamedTuple):
     step: int = 0
     total_iters: int = 0
 
+    def after(self, images: int) -> Position:
+        """Return the position one step of so many images later, within the epoch."""
+        return Position(self.epoch, self.iters + images, self.step + 1, self.total_iters + images)
+
 
 class Times(NamedTuple):
     """Seconds per image spent computing, seconds spent waiting for data, and the learning rate of the moment."""
@@ -83,6 +87,9 @@ class Logger(Protocol):
     def epoch_end(self, position: Position) -> None:
         """Take note that the epoch ``position.epoch`` is complete."""
 
+    def finished(self) -> None:
+        """Take note that the training is complete; :meth:`close` without it follows an interruption."""
+
     def close(self) -> None:
         """Finish, after the last step or an interruption; may be called twice."""
 
@@ -106,6 +113,9 @@ class SilentLogger:
 
     def epoch_end(self, position: Position) -> None:
         """Ignore the end of an epoch."""
+
+    def finished(self) -> None:
+        """Ignore the end."""
 
     def close(self) -> None:
         """Nothing to finish."""

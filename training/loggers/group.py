@@ -63,6 +63,10 @@ class LoggerGroup:
         """Pass the end of an epoch on."""
         self._call("epoch_end", position)
 
+    def finished(self) -> None:
+        """Tell all loggers that the training is complete."""
+        self._call("finished")
+
     def close(self) -> None:
         """Close all loggers within about ``close_seconds``."""
         deadline = time.monotonic() + self.close_seconds
@@ -124,6 +128,10 @@ class Background:
     def epoch_end(self, position: Position) -> None:
         """Queue the end of an epoch."""
         self._put("epoch_end", position)
+
+    def finished(self) -> None:
+        """Queue that the training is complete."""
+        self._put("finished")
 
     def close(self) -> None:
         """Queue the end; :meth:`join` waits for it."""

@@ -40,16 +40,18 @@ class HtmlPage(SilentLogger):
         self.display_winsize = display_winsize
         self._saved_epoch = 0
         self._rendered, self._render_seconds = -1e9, 0.0
-        self._status = "running"
+        self._status, self._complete = "running", False
 
     def start(self, info: RunInfo) -> None:
-        """Read the losses of an earlier session and write the first page."""
+        """Read the losses of an earlier session, drop what lies after its checkpoint and write the first page."""
         self._info, self._position = info, info.start
         self._started = time.monotonic()
         self._history = LossHistory(info.run_dir / "losses.jsonl")
         self._images = info.run_dir / "web" / "images"
         self._labels: list[str] = []
         self._images.mkdir(parents=True, exist_ok=True)
+        for path in self._later_images(info.start.epoch):
+            path.unlink(missing_ok=True)
         self._render()
 
     def losses(self, position: Position, losses: dict[str, float], times: Times) -> None:
@@ -63,9 +65,9 @@ class HtmlPage(SilentLogger):
         self._position = position
         if not save and position.epoch == self._saved_epoch:
             return
-        self._labels = [_file_label(label) for label in visuals]
-        for label, image in zip(self._labels, visuals.values(), strict=True):
-            write_png(self._images / f"epoch{position.epoch:03d}_{label}.png", image)
+        for label, image in visuals.items():
+            write_png(self._images / f"epoch{position.epoch:03d}_{_file_label(label)}.png", image)
+        self._labels = list(dict.fromkeys([*self._labels, *map(_file_label, visuals)]))
         self._saved_epoch = position.epoch
         self._render()
 
@@ -73,9 +75,13 @@ class HtmlPage(SilentLogger):
         """Remember the position; the next report writes the page."""
         self._position = position
 
+    def finished(self) -> None:
+        """Remember that the training is complete, whatever number of images was expected."""
+        self._complete = True
+
     def close(self) -> None:
         """Write the page a last time, as finished or interrupted, without further refreshing."""
-        done = self._position.total_iters >= self._info.total_images
+        done = self._complete or self._position.total_iters >= self._info.total_images
         self._status = "finished" if done else "interrupted"
         self._render()
 
@@ -119,7 +125,7 @@ class HtmlPage(SilentLogger):
     def _curves(self) -> None:
         if not self._history.values:
             return
-        html.h2("Losses")
+        html.h2("Losses and metrics")
         with html.div(cls="curves"):
             for name, (steps, values) in self._history.values.items():
                 epochs = [step / max(1, self._info.images_per_epoch) for step in steps]
@@ -148,13 +154,17 @@ class HtmlPage(SilentLogger):
             html.figcaption(printable(label))
 
     def _saved_images(self) -> dict[int, dict[str, pathlib.Path]]:
-        """Return epoch -> label -> file, without epochs after the present one (left by a run resumed earlier)."""
+        """Return epoch -> label -> file."""
         rows: dict[int, dict[str, pathlib.Path]] = {}
         for path in self._images.glob("epoch*_*.png"):
-            match = _IMAGE.fullmatch(path.name)
-            if match and int(match[1]) <= self._position.epoch:
+            if match := _IMAGE.fullmatch(path.name):
                 rows.setdefault(int(match[1]), {})[match[2]] = path
         return rows
+
+    def _later_images(self, epoch: int) -> list[pathlib.Path]:
+        """Return the images of later epochs, made by a session that ended without saving."""
+        saved = self._saved_images()
+        return [path for number in saved if number > epoch for path in saved[number].values()]
 
     def _label_order(self, label: str) -> tuple[int, str]:
         return (self._labels.index(label) if label in self._labels else len(self._labels), label)

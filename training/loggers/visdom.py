@@ -29,8 +29,9 @@ _HISTORY_POINTS = 500
 class VisdomWindows(SilentLogger):
     """One line plot per group of losses (``G_GAN`` and ``G_L1`` share G), and the latest images.
 
-    Windows are named ``<display_id>_loss_<group>`` and ``<display_id>_images``, or ``<display_id>_<label>`` where
-    images differ in size or ``--display_ncols`` is 0. A server that dies ends this logger, not the training.
+    Windows are named ``<display_id>_loss_<group>`` and ``<display_id>_images`` (``_val_images`` for the val split), or
+    ``<display_id>_<label>`` where images differ in size or ``--display_ncols`` is 0. A server that dies ends this
+    logger, not the training.
     """
 
     slow = True
@@ -71,7 +72,8 @@ class VisdomWindows(SilentLogger):
         if columns > 0 and len({image.shape for image in images.values()}) == 1:
             caption = f"epoch {position.epoch}: {', '.join(images)}"
             grid = np.stack(list(images.values()))
-            self._client.images(grid, nrow=columns, win=f"{prefix}_images", opts=self._titled(caption))
+            kind = "val_images" if all(label.startswith("val_") for label in images) else "images"
+            self._client.images(grid, nrow=columns, win=f"{prefix}_{kind}", opts=self._titled(caption))
             return
         for label, image in images.items():
             self._client.image(image, win=f"{prefix}_{label}", opts=self._titled(f"epoch {position.epoch}: {label}"))
@@ -124,8 +126,11 @@ class VisdomWindows(SilentLogger):
 
 
 def loss_group(name: str) -> str:
-    """Return the window of a loss: ``G`` for G_GAN and G_L1, ``cycle`` for cycle_A and cycle_B."""
-    return name.split("_", 1)[0]
+    """Return the window of a loss: ``G`` for G_GAN and G_L1, ``cycle`` for cycle_A and cycle_B.
+
+    Each metric of the val split has its own, since their scales differ: ``val_psnr`` for val_psnr and val_psnr_ema.
+    """
+    return "_".join(name.split("_")[: 2 if name.startswith("val_") else 1])
 
 
 def _is_installed() -> bool:

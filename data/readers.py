@@ -7,6 +7,7 @@ palettes, 1-bit, CMYK and everything rarer. Plain 8-bit PNG and JPEG go through 
 from __future__ import annotations
 
 import io
+import math
 import os
 import pathlib
 import struct
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from data.limits import FORMATS, check_pixels
 from data.writers import as_hwc
 from util.errors import UserError
 
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".npy", ".ppm", ".pgm")
-_DEFAULT_LIMIT = 1 << 28  # pixels; 268 million, 0.8 GB as 8-bit RGB
 _PNG, _JPEG, _NPY = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\x93NUMPY"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -62,7 +63,7 @@ def read_info(path: str | os.PathLike[str]) -> ImageInfo:
     head = _bytes(path, 32)
     if head[:8] == _PNG and len(head) >= 29 and head[25] in (0, 2, 4, 6):
         width, height, depth, kind = struct.unpack(">IIBB", head[16:26])
-        _check_pixels(path, height, width)
+        check_pixels(path, height, width)
         channels = {0: 1, 2: 3, 4: 2, 6: 4}[kind]
         return ImageInfo(height, width, channels, "uint16" if depth == 16 else "uint8")
     quick = _tiff_info if head[:4] in _TIFF else _pillow_info
@@ -89,7 +90,7 @@ def _tiff_info(path: pathlib.Path) -> ImageInfo | None:
         return None
     if not plain or depth == 1 or dtype not in ("uint8", "uint16", "float32"):
         return None
-    _check_pixels(path, *shape)
+    check_pixels(path, *shape)
     return ImageInfo(*shape, dtype)
 
 
@@ -101,17 +102,18 @@ def _pillow_info(path: pathlib.Path) -> ImageInfo | None:
     """Return the header as Pillow sees it, None where only decoding tells (npy, broken files)."""
     from PIL import Image
 
+    Image.MAX_IMAGE_PIXELS = None  # the limit here is ours, which can be raised
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path) as image:
+            with Image.open(path, formats=FORMATS) as image:
                 width, height = image.size
                 if image.getexif().get(0x0112, 1) >= 5:
                     width, height = height, width
                 channels = _CHANNELS.get(image.mode)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except (OSError, SyntaxError, ValueError):
         return None
-    _check_pixels(path, height, width)
+    check_pixels(path, height, width)
     return ImageInfo(height, width, channels, "uint8") if channels else None
 
 
@@ -156,7 +158,7 @@ def _decoder(data: bytes) -> Callable[[pathlib.Path, bytes], np.ndarray]:
 
 def _read_png(path: pathlib.Path, data: bytes) -> np.ndarray:
     width, height, depth, kind = struct.unpack(">IIBB", data[16:26])
-    _check_pixels(path, height, width)
+    check_pixels(path, height, width)
     chunks = _png_chunks(data)
     if depth < 8 or kind == 3 or b"eXIf" in chunks:
         return _read_pillow(path, data)
@@ -183,7 +185,7 @@ def _png_chunks(data: bytes) -> set[bytes]:
 
 def _read_jpeg(path: pathlib.Path, data: bytes) -> np.ndarray:
     height, width, components = _jpeg_frame(data)
-    _check_pixels(path, height, width)
+    check_pixels(path, height, width)
     if components not in (1, 3) or data[-2:] != b"\xff\xd9":  # CMYK, or maybe cut short, which only Pillow notices
         return _read_pillow(path, data)
     return _opencv(data, 0 if components == 1 else 1)  # these apply the EXIF orientation
@@ -222,7 +224,7 @@ def _read_tiff(path: pathlib.Path, data: bytes) -> np.ndarray:
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         page, series = tiff.pages.first, tiff.series[0]
         height, width = page.imagelength, page.imagewidth
-        _check_pixels(path, height, width, series.size // max(1, height * width))
+        check_pixels(path, height, width, series.size // max(1, height * width))
         if page.photometric in (3, 5) or page.bitspersample == 1 or _is_turned(page):
             return _read_pillow(path, data)
         image = _channels_last(series.asarray(), series.axes)
@@ -242,22 +244,33 @@ def _channels_last(image: np.ndarray, axes: str) -> np.ndarray:
 
 
 def _read_npy(path: pathlib.Path, data: bytes) -> np.ndarray:
-    image = np.load(io.BytesIO(data), allow_pickle=False)
-    if image.ndim not in (2, 3) or not image.size:
-        raise ValueError(f"shape {image.shape}; expected H x W or H x W x C")
-    _check_pixels(path, *image.shape[:2])
-    return image
+    shape, dtype = _npy_header(data)
+    if len(shape) not in (2, 3) or 0 in shape:
+        raise ValueError(f"shape {shape}; expected H x W or H x W x C")
+    check_pixels(path, *shape)
+    if dtype.kind not in "biuf" or dtype.itemsize > 8:
+        raise ValueError(f"pixels of type {dtype}")
+    if math.prod(shape) * dtype.itemsize > len(data):  # numpy makes room for all of it before it reads
+        raise ValueError("truncated")
+    return np.load(io.BytesIO(data), allow_pickle=False)
+
+
+def _npy_header(data: bytes) -> tuple[tuple[int, ...], np.dtype]:
+    file = io.BytesIO(data)
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, dtype
 
 
 def _read_pillow(path: pathlib.Path, data: bytes) -> np.ndarray:
     from PIL import Image, ImageOps
 
+    Image.MAX_IMAGE_PIXELS = None  # the limit here is ours, which can be raised
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            _check_pixels(path, image.height, image.width)
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            check_pixels(path, image.height, image.width, len(image.getbands()))
             return np.asarray(_converted(ImageOps.exif_transpose(image)))
-    except Image.DecompressionBombError:
-        raise UserError(f"{path}: {_TOO_LARGE.format(limit=_limit())}") from None
     except Image.UnidentifiedImageError:
         raise ValueError("unknown format") from None
 
@@ -277,20 +290,3 @@ def _plain(image: np.ndarray) -> np.ndarray:
     if image.dtype.kind not in "iuf":
         raise ValueError(f"pixels of type {image.dtype}")
     return image.astype(np.uint16 if image.dtype.kind == "u" and image.dtype.itemsize == 2 else np.float32)
-
-
-_TOO_LARGE = "more than {limit} pixels; cut it into tiles, or raise the limit with A2B_MAX_PIXELS=N"
-
-
-def _limit() -> int:
-    text = os.environ.get("A2B_MAX_PIXELS", str(_DEFAULT_LIMIT))
-    if not text.isdecimal():
-        raise UserError(f"A2B_MAX_PIXELS={text}: must be a whole number of pixels, such as {_DEFAULT_LIMIT}")
-    return int(text)
-
-
-def _check_pixels(path: pathlib.Path, height: int, width: int, channels: int = 1) -> None:
-    if height < 1 or width < 1:
-        raise UserError(f"{path}: the header says {width}x{height} pixels; delete it or copy it again")
-    if height * width * max(1, channels // 4) > _limit():
-        raise UserError(f"{path}: {width}x{height}x{channels} is {_TOO_LARGE.format(limit=_limit())}")

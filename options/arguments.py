@@ -51,12 +51,21 @@ def read_config(path: str) -> dict[str, Any]:
         content = yaml.safe_load(pathlib.Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"--config {path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, or a date of month 13
         reason = str(error).replace("\n", " ")
         raise UserError(f"--config {path}: not valid YAML ({reason})") from None
     if content is not None and not isinstance(content, dict):
         raise UserError(f"--config {path}: write one 'flag: value' per line, without dashes")
+    for name, value in (content or {}).items():
+        _check_flat(path, name, value)
     return _modern({str(name): value for name, value in (content or {}).items()})
+
+
+def _check_flat(path: str, name: Any, value: Any) -> None:
+    """Refuse lists in lists: no flag takes them, and a few lines of YAML can stand for billions of them."""
+    inner = value if isinstance(value, list) else [value]
+    if any(isinstance(part, list | dict | set) for part in [name, *inner]):
+        raise UserError(f"--config {path}: {str(name)[:40]} holds more than values; write one 'flag: value' per line")
 
 
 def check_known(

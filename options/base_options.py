@@ -74,6 +74,8 @@ class BaseOptions:
         early = _peek(given)
         use_plugins(early.plugin, REGISTRIES)
         config = read_config(early.config) if early.config else {}
+        if "plugin" in config:
+            raise UserError(f"--config {early.config}: plugin runs code; name it on the command line, by --plugin")
         if "suffix" in config or "suffix" in given:
             given = self._with_full_name(config, given)
             early = _peek(given)
@@ -98,7 +100,7 @@ def _peek(given: dict[str, Any]) -> RunOptions:
     names = ("config", "plugin")
     first = _some(given, names)
     config = read_config(first["config"]) if first.get("config") else {}
-    later = _some(config, ("name", "checkpoints_dir", "epoch", "load_iter", "plugin"))
+    later = _some(config, ("name", "checkpoints_dir", "epoch", "load_iter"))
     return RunOptions(**(later | _some(given, ("name", "checkpoints_dir", "epoch", "load_iter", *names))))
 
 

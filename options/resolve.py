@@ -22,6 +22,7 @@ class Source:
     name: str
     values: dict[str, Any]
     strict: bool = True  # whether an unknown flag in it is an error
+    restored: bool = False  # whether it is a run's, which may come from anybody: it sets no paths, no session flags
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +67,8 @@ def resolve(roots: Sequence[Component], sources: Sequence[Source]) -> Options:
     origin: dict[str, str] = {}
     for layer in [*presets, *sources]:
         for name in layer.values.keys() & flags.keys():
+            if layer.restored and flags[name].info.scope == "session":
+                continue
             values[name], origin[name] = _value(flags[name], layer), layer.name
     ordered = {name: values.get(name, flag.default) for name, flag in flags.items()}
     return Options(ordered, {name: origin.get(name, "default") for name in flags}, tuple(components), flags)

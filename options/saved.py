@@ -46,14 +46,24 @@ def load_options(folder: pathlib.Path) -> dict[str, dict[str, Any]] | None:
         return None
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-        return {name: entry for name, entry in entries.items() if entry["scope"] in ("identity", "training")}
-    except (ValueError, TypeError, KeyError, AttributeError):
+        kept = {name: entry for name, entry in entries.items() if entry["scope"] in ("identity", "training")}
+        return {name: {"value": entry["value"], **entry} for name, entry in kept.items()}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise UserError(f"{path}: damaged options file; restore it or start a new run with --name") from None
+
+
+def recorded(folder: pathlib.Path, flag: str) -> Any:
+    """Return what a run was last trained with, whatever the scope; None where nothing says so."""
+    path = folder / FILE
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))[flag]["value"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def saved_source(folder: pathlib.Path, saved: dict[str, dict[str, Any]]) -> Source:
     """Return the values that a saved run brings into a new command."""
-    return Source(f"run {folder}", {name: entry["value"] for name, entry in saved.items()}, strict=False)
+    return Source(f"run {folder}", {name: entry["value"] for name, entry in saved.items()}, strict=False, restored=True)
 
 
 def check_identity(

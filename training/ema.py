@@ -35,7 +35,8 @@ class WeightAverage:
         """Take the present weights into account."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        averages, present = [], []
+        averages: list[Tensor] = []
+        present: list[Tensor] = []
         for key, value in self._live():
             if isinstance(value, nn.Parameter):
                 averages.append(self.weights[key])

@@ -42,14 +42,25 @@ class StepBatch:
         noise: seed of this step; each sample adds its "key".
         before: the norm statistics before the forward.
         shared: whether a phase of this step sends gradients through the images.
+        keep_empty: whether parts without samples are computed too, as they must be where others wait for their sums.
         parts: into how many to cut a batch that comes without "counts".
         halvings: how often to halve every part on top of that.
     """
 
     def __init__(
-        self, batch: Batch, step: int, noise: int, before: Undo, *, shared: bool, parts: int = 1, halvings: int = 0
+        self,
+        batch: Batch,
+        step: int,
+        noise: int,
+        before: Undo,
+        *,
+        shared: bool = False,
+        keep_empty: bool = False,
+        parts: int = 1,
+        halvings: int = 0,
     ) -> None:
         self.batch, self.step, self.shared, self._before = batch, step, shared, before
+        self._keep_empty = keep_empty
         self.count = len(batch["A"])
         self.total = int(batch.get("total", self.count))
         self.seeds = [mix(noise, key) for key in batch.get("key", range(self.count))]
@@ -66,11 +77,10 @@ class StepBatch:
         self._before.restore()
 
     def parts(self) -> list[Part]:
-        """Return the parts in order; on one process those without samples are left out."""
+        """Return the parts in order."""
         ends = torch.tensor(self.counts).cumsum(0).tolist()
         ranges = [slice(end - count, end) for end, count in zip(ends, self.counts, strict=True)]
-        alone = self.total == self.count
-        return [self._part(samples) for samples in ranges if samples.start < samples.stop or not alone]
+        return [self._part(samples) for samples in ranges if samples.start < samples.stop or self._keep_empty]
 
     def _part(self, samples: slice) -> Part:
         whole = samples == slice(0, self.count)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from models.base import Batch, Losses, Phase, TranslationModel
 from models.networks.dropout import Dropout
+from models.networks.norms import synchronise_batch_norm
 from training.ema import WeightAverage
 from training.guards import Guard, Incident, Undo, explain
 from training.memory import recompute_activations
@@ -54,6 +55,8 @@ class Updater:
     ) -> None:
         self.model, self.options, self.step_options = model, options, step_options
         self.seed, self.compute = seed, compute
+        if ranks is not None and ranks.count > 1:
+            synchronise_batch_norm(model)
         self.phases = tuple(model.phases())
         self.optimizers = {phase.name: self._optimizer(phase) for phase in self.phases}
         networks = model.networks()

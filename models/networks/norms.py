@@ -57,8 +57,8 @@ class InstanceNorm2d(nn.Module):
 class SyncBatchNorm2d(nn.BatchNorm2d):
     """Batch norm over the samples of all ranks, on any device; plain batch norm on one process.
 
-    Ranks may hold unequal batches, also empty ones. Two passes, because E[x^2] - E[x]^2 loses digits; the
-    reductions are differentiable, twice.
+    Ranks may hold unequal batches, also empty ones, even all of them. Two passes, because E[x^2] - E[x]^2 loses
+    digits; the reductions are differentiable, twice.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,23 +67,41 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
         wide = x if x.dtype == torch.float64 else x.float()
         count = x.new_tensor(x.numel() // max(x.shape[1], 1), dtype=wide.dtype)
         dist.all_reduce(count)
+        anyone, count = count.clamp_max(1), count.clamp_min(1)
         mean = _sum_over_ranks(wide.sum((0, 2, 3))) / count
         centred = wide - mean.view(1, -1, 1, 1)
         variance = _sum_over_ranks(centred.square().sum((0, 2, 3))) / count
-        self._track(mean.detach(), variance.detach(), count)
+        self._track(mean.detach(), variance.detach(), count, anyone)
         assert self.weight is not None and self.bias is not None
         scale = self.weight * torch.rsqrt(variance + self.eps)
         return (centred * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)).to(x.dtype)
 
     @torch.no_grad()
-    def _track(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
+    def _track(self, mean: Tensor, variance: Tensor, count: Tensor, anyone: Tensor) -> None:
         if not self.track_running_stats or self.running_mean is None or self.running_var is None:
             return
         assert self.momentum is not None and self.num_batches_tracked is not None
-        self.num_batches_tracked.add_(1)
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+        self.num_batches_tracked.add_(anyone.to(self.num_batches_tracked.dtype))
+        share = (self.momentum * anyone).to(self.running_mean.dtype)
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
         unbiased = variance * count / (count - 1).clamp_min(1)
-        self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
+        self.running_var.lerp_(unbiased.to(self.running_var.dtype), share)
+
+
+def synchronise_batch_norm(network: nn.Module) -> None:
+    """Let batch norm layers count the samples of all ranks; weights and statistics stay the same tensors."""
+    for module in network.modules():
+        for name, layer in module.named_children():
+            if type(layer) is nn.BatchNorm2d:
+                setattr(module, name, _synchronised(layer))
+
+
+def _synchronised(layer: nn.BatchNorm2d) -> SyncBatchNorm2d:
+    twin = SyncBatchNorm2d(layer.num_features, layer.eps, layer.momentum, layer.affine, layer.track_running_stats)
+    twin.weight, twin.bias = layer.weight, layer.bias
+    twin.running_mean, twin.running_var = layer.running_mean, layer.running_var
+    twin.num_batches_tracked = layer.num_batches_tracked
+    return twin.train(layer.training)
 
 
 def _sum_over_ranks(x: Tensor) -> Tensor:

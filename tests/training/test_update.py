@@ -334,3 +334,53 @@ def test_a_restored_updater_goes_on_as_the_first(make: Make) -> None:
         assert_same_losses(first.step(data[number], number), second.step(data[number], number))
     for key, value in first.model.state_dict().items():
         assert torch.equal(value, second.model.state_dict()[key])
+
+
+def test_generators_learn_in_every_other_step_when_told_so(make: Make) -> None:
+    step = updater(make("--model", "cycle_gan"), d_steps=2)
+    names, moved = [], []
+    for number, batch in enumerate(batches(4)):
+        before = copy.deepcopy(step.model.state_dict())
+        names.append(set(step.step(batch, number)))
+        after = step.model.state_dict()
+        moved.append({key.partition(".")[0] for key in after if not torch.equal(after[key], before[key])})
+    assert names[0] == {"D_A", "D_B"} and "cycle_A" in names[1]
+    assert moved == [{"D_A", "D_B"}, {"G_A", "G_B", "D_A", "D_B"}] * 2
+
+
+def test_a_lone_generator_learns_in_every_step(make: Make) -> None:
+    step = updater(make("--model", "pix2pix", "--lambda_GAN", "0"), d_steps=5)
+    assert set(step.step(batches(1)[0], 0)) == {"G_L1"}
+
+
+def test_discriminators_can_have_their_own_rate(make: Make) -> None:
+    step = updater(make("--model", "pix2pix"), lr_D=RATE / 10)
+    assert step.set_rate(0.5) == RATE / 2
+    assert [step.optimizers[n].adam.param_groups[0]["lr"] for n in ("G", "D")] == [RATE / 2, RATE / 20]
+
+
+def test_the_average_of_the_generators_is_kept_and_restored(make: Make) -> None:
+    step = updater(make("--model", "cycle_gan"), ema_decay=0.5)
+    for number, batch in enumerate(batches(3)):
+        step.step(batch, number)
+    assert step.has_average and not updater(make("--model", "cycle_gan")).has_average
+    live = copy.deepcopy(step.model.state_dict())
+    with step.averaged():
+        inside = copy.deepcopy(step.model.state_dict())
+    differ = {key.partition(".")[0] for key in live if not torch.equal(live[key], inside[key])}
+    assert differ == {"G_A", "G_B"}
+    other = updater(make("--model", "cycle_gan"), ema_decay=0.5)
+    other.load_state_dict(step.state_dict())
+    with other.averaged():
+        assert all(torch.equal(value, inside[key]) for key, value in other.model.state_dict().items())
+
+
+def test_frozen_weights_stay(make: Make) -> None:
+    model = make("--model", "pix2pix")
+    frozen = model.get_submodule("G.model.1")
+    frozen.requires_grad_(False)
+    before = copy.deepcopy(frozen.state_dict())
+    step = updater(model)
+    step.step(batches(1)[0], 0)
+    assert all(torch.equal(value, before[key]) for key, value in frozen.state_dict().items())
+    assert not any(p.requires_grad for p in frozen.parameters())

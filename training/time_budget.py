@@ -43,7 +43,7 @@ class TimeBudget:
         self, seconds: float, closing: Sequence[str] = ("save",), now: Callable[[], float] = time.monotonic
     ) -> None:
         self.seconds, self._works, self._now = seconds, tuple(closing), now
-        self._began, self._earlier = now(), 0.0
+        self._began, self._earlier, self._step_began = now(), 0.0, now()
         self._furthest = 0.0
         self._closing: dict[str, float] = {}
         self._steps: deque[float] = deque(maxlen=_RECENT_STEPS)
@@ -53,9 +53,13 @@ class TimeBudget:
         """Return the seconds used by this session and those before it, up to their last saves."""
         return self._earlier + self._now() - self._began
 
-    def took(self, seconds: float) -> None:
-        """Take note of how long a step took, its wait for data included."""
-        self._steps.append(seconds)
+    def step_begins(self) -> None:
+        """Start to measure a step, its wait for data included."""
+        self._step_began = self._now()
+
+    def step_ends(self) -> None:
+        """Take note of how long the step took."""
+        self._steps.append(self._now() - self._step_began)
 
     @contextlib.contextmanager
     def timing(self, work: str) -> Iterator[None]:

@@ -97,16 +97,22 @@ class Trainer:
         return self.position.iters >= len(self.loader.dataset)
 
     def _train_epoch(self, stop: StopRequest) -> None:
-        waited = time.perf_counter()
+        began = self._begin_step()
         for batch in self.loader.epoch(self.position.epoch, self.position.iters):
-            self._step(batch, time.perf_counter() - waited)
+            self._step(batch, time.perf_counter() - began)
             if not self._epoch_is_over:
                 self._save(*self.saver.labels(self.position))
             if stop.signal or self.is_done:
                 break
-            waited = time.perf_counter()
+            began = self._begin_step()
         if self._epoch_is_over:
             self._end_epoch()
+
+    def _begin_step(self) -> float:
+        """Return the time at which waiting for a batch begins."""
+        if self.budget:
+            self.budget.step_begins()
+        return time.perf_counter()
 
     def _step(self, batch: Batch, waited: float) -> None:
         before, began = self.position, time.perf_counter()
@@ -118,16 +124,16 @@ class Trainer:
         self.position = before.after(images)
         seconds = time.perf_counter() - began
         if self.budget:
-            self.budget.took(waited + seconds)
+            self.budget.step_ends()
         always = self.is_done or (self._epoch_is_over and len(self.loader.dataset) < self.reporter.frequencies.report)
         self.reporter.step(before, self.position, batch, losses, Times(seconds / images, waited, rate), always=always)
 
     def _end_epoch(self) -> None:
         ended = self.position
-        if self.validations is None:
-            self.schedule.observe(self.means.total(prefixes=("D_",)))
-        elif self.validations.is_due(ended.epoch, total_epochs(self.options)):
+        if self.validations and self.validations.is_due(ended.epoch, total_epochs(self.options)):
             self._validate(self.validations)
+        if not (self.validations and self.validations.measures):
+            self.schedule.observe(self.means.total(prefixes=("D_",)))
         self.means = RunningMeans()
         self.reporter.loggers.epoch_end(ended)
         self.position = ended._replace(epoch=ended.epoch + 1, iters=0)
@@ -136,7 +142,8 @@ class Trainer:
     def _validate(self, validations: Validations) -> None:
         with self._timing("validation"):
             cost = validations.run(self.position, self.reporter.loggers)
-        self.schedule.observe(self.means.total(prefixes=("D_",)) if cost is None else cost)
+        if cost is not None:
+            self.schedule.observe(cost)
 
     def _finish(self, *, interrupted: bool) -> None:
         """Save what is not saved yet; a training that ran out of time is validated as it ends."""

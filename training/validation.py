@@ -24,6 +24,7 @@ class Validations:
     def __init__(self, validator: Validator, saver: Saver, options: ValidationOptions, frequency: int) -> None:
         self.validator, self.saver, self.frequency = validator, saver, frequency
         self.best = Best(options.best_metric, options.early_stop)
+        self.measures = validator.measures
         self.last_step = -1
 
     def is_due(self, epoch: int, last_epoch: int) -> bool:

@@ -79,6 +79,11 @@ class Validator:
     lpips: Lpips | None = None
     _failed: set[int] = field(default_factory=set)
 
+    @property
+    def measures(self) -> bool:
+        """Whether there are pairs, so that outputs can be measured."""
+        return bool(getattr(self.dataset, "pairs", None))
+
     def run(self) -> Validation:
         """Measure all variants; files that cannot be read are named once and left out."""
         began = time.perf_counter()
@@ -132,7 +137,7 @@ class Validator:
     def _compare(
         self, images: Mapping[str, Tensor], sample: Mapping[str, Any], lpips: Lpips | None
     ) -> dict[str, float]:
-        if not getattr(self.dataset, "pairs", None) or not {"fake_B", "real_B"} <= set(images):
+        if not self.measures or not {"fake_B", "real_B"} <= set(images):
             return {}
         fake = self.domains.values("fake_B", images["fake_B"][0])
         real = self.domains.values("real_B", images["real_B"][0], sample.get("B_mask"))

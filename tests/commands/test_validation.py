@@ -71,9 +71,10 @@ def test_values_reach_the_logs_and_the_best_weights_can_be_tested(
 
 
 def test_validation_changes_nothing_and_resumes_exactly(train: Train, words: Words, tmp_path: pathlib.Path) -> None:
-    more = ["--val_freq", 1, "--n_epochs", 2, "--lr_policy", "plateau"]
+    same = ["--n_epochs", 2, "--lr_policy", "plateau"]
+    more = [*same, "--val_freq", 1]
     train(*words("whole", *more))
-    train(*words("without", "--val_freq", 0, "--n_epochs", 2))
+    train(*words("without", *same, "--val_freq", 0))
     for stop in (1, 4, 6, None):
         again = [] if stop == 1 else ["--continue_train"]
         train(*words("parts", *more, *again, *(["--max_steps", stop] if stop else [])))

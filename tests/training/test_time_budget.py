@@ -44,8 +44,9 @@ def train(budget: TimeBudget, clock: Clock, step_seconds: list[float], *, save_e
         if budget.is_over:
             break
         factors.append(clock_factor(options, budget.progress))
+        budget.step_begins()
         clock.wait(seconds)
-        budget.took(seconds)
+        budget.step_ends()
         if number % save_every == save_every - 1:
             save(budget, clock)
     save(budget, clock)

@@ -128,10 +128,11 @@ class EpochLoader:
         Raises:
             UserError: a file cannot be read or does not fit the others of its batch.
         """
-        self._batches.position = (epoch, offset)
-        yield from prefetch(self._stored(), self.device)
+        return prefetch(self.stored(epoch, offset), self.device)
 
-    def _stored(self) -> Iterator[Batch]:
+    def stored(self, epoch: int, offset: int = 0) -> Iterator[Batch]:
+        """As :meth:`epoch`, before the way to the device: 8-bit images as uint8 with "A_range" and "B_range"."""
+        self._batches.position = (epoch, offset)
         for batch, total in zip(self._loader, self._batches.totals(), strict=True):
             if isinstance(batch, Failure):
                 raise UserError(batch.message)

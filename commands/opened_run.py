@@ -35,8 +35,9 @@ def saved_ranges(folder: pathlib.Path) -> dict[str, dict[str, Any]]:
     """Return the ranges and formats that training saved; empty for runs made elsewhere."""
     path = folder / DATA_FILE
     try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError:
+        entries = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return {side: entry for side, entry in entries.items() if Domain.from_dict(entry)}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise UserError(f"{path}: damaged; restore it, or delete it and give --value_range") from None
 
 

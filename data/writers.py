@@ -17,12 +17,19 @@ if TYPE_CHECKING:
     from data.value_range import ValueRange
 
 
+DTYPES = ("uint8", "uint16", "float32")
+
+
 @dataclass(frozen=True)
 class FileFormat:
     """How outputs of one side are stored: its files' dtype and channels, under a lossless suffix."""
 
     dtype: str
     channels: int
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES or not isinstance(self.channels, int) or self.channels < 1:
+            raise ValueError(f"files of {self.channels} channels in {self.dtype}: give one of {', '.join(DTYPES)}")
 
     @property
     def suffix(self) -> str:
@@ -49,7 +56,7 @@ def write_image(path: str | os.PathLike[str], array: np.ndarray) -> None:
     encode = _ENCODERS.get(path.suffix.lower())
     if encode is None:
         raise UserError(f"{path}: cannot write {path.suffix or 'without a suffix'} losslessly; use .png or .tif")
-    if image.dtype.name not in ("uint8", "uint16", "float32"):
+    if image.dtype.name not in DTYPES:
         raise ValueError(f"{path}: cannot write {image.dtype}; round it with data.value_range.as_dtype first")
     content = encode(path, np.ascontiguousarray(image))
     with atomic_file(path, durable=False) as file:

@@ -71,7 +71,7 @@ def check_identity(
 ) -> None:
     """UserError when a flag that makes the network what it is differs from the saved run's."""
     for name, entry in saved.items():
-        if entry["scope"] != "identity" or name not in options.values or name in allowed:
+        if name not in options.flags or options.flags[name].info.scope != "identity" or name in allowed:
             continue
         now, then = options.values[name], entry["value"]
         if isinstance(now, tuple):

@@ -1,0 +1,101 @@
+"""The page in a real browser: upload, translate, compare, download; nothing comes from elsewhere."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import a2b
+from tests.inference.server.conftest import Server, from_png, pixels, png
+
+pytest.importorskip("gradio", reason="the page's library is not installed: requirements-serve.txt")
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: requirements-dev.txt")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+MILLISECONDS = 90_000
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium; apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        flags = ["--no-sandbox", "--disable-dev-shm-usage"]  # tests may run as root, in a small container
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.set_default_timeout(MILLISECONDS)
+    page.asked = []
+    page.on("request", lambda request: page.asked.append(request.url))
+    yield page
+    page.close()
+
+
+def upload(page: Any, values: np.ndarray, folder: pathlib.Path, name: str, where: str = "image") -> None:
+    (folder / name).write_bytes(png(values))
+    page.set_input_files(f"#{where} input[type=file]", folder / name)
+
+
+def choose(page: Any, dropdown: str, choice: str) -> None:
+    page.click(f"#{dropdown} input")
+    page.get_by_role("option", name=choice, exact=True).click()
+
+
+def downloaded(page: Any, panel: str) -> np.ndarray:
+    with page.expect_download() as waiting:
+        page.click(f"#{panel}_download")
+    return from_png(pathlib.Path(waiting.value.path()).read_bytes())
+
+
+def test_upload_translate_download(
+    serve: Callable[..., Server], page: Any, runs_dir: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    server = serve("--name", "colour,grey", "--token", "a-token")
+    image = pixels(60, 80, dtype="uint16")
+    page.goto(f"{server.url}?token=a-token")
+    assert page.locator("#translate").is_disabled()
+    upload(page, image, tmp_path, "deep.png")
+    page.wait_for_selector("#original img")
+    choose(page, "other", "grey")
+    page.click("#translate:not([disabled])")
+    page.wait_for_selector("#second_slider img")
+    for panel, run in (("first", "colour"), ("second", "grey")):
+        expected = a2b.load(runs_dir / run, gpu_ids="-1")(image)
+        result = downloaded(page, panel)
+        assert result.dtype == np.uint16, "16 bits in, 16 bits out"
+        assert np.array_equal(result, expected), f"{run}: the download is what a2b.load gives"
+    assert page.locator("#first_slider img").count() >= 2, "before and after"
+    assert "80 x 60, colour, 16 bit" in page.inner_text("#report")
+    elsewhere = [url for url in page.asked if not url.startswith((server.url, "data:", "blob:"))]
+    assert page.asked and elsewhere == []
+
+
+def test_measure_against_a_reference(serve: Callable[..., Server], page: Any, tmp_path: pathlib.Path) -> None:
+    server = serve("--name", "colour")
+    page.goto(server.url)
+    page.get_by_text("Measure against a reference").click()
+    upload(page, pixels(), tmp_path, "in.png")
+    upload(page, pixels(), tmp_path, "truth.png", "reference")
+    page.wait_for_selector("#original img")
+    page.wait_for_selector("#reference :text('truth')")
+    page.click("#translate:not([disabled])")
+    page.get_by_text("input unchanged").wait_for()
+    report = page.inner_text("#report")
+    assert "PSNR" in report and "SSIM" in report and "inf" in report, "the input is the reference here"
+
+
+def test_a_bad_file_is_said_in_one_line(serve: Callable[..., Server], page: Any, tmp_path: pathlib.Path) -> None:
+    server = serve("--name", "colour", "--max_pixels", "5000")
+    page.goto(server.url)
+    upload(page, pixels(100, 100), tmp_path, "large.png")
+    page.get_by_text("large.png: 100x100 pixels; this server takes 5,000").wait_for()
+    assert page.locator("#translate").is_disabled()

@@ -86,13 +86,15 @@ def _continues(given: dict[str, Any]) -> bool:
 
 
 def _check_schedule(options: Options) -> None:
-    """Refuse texts that are no steps or times before anything is built."""
-    schedule = options.of(ScheduleOptions)
+    """Refuse texts that are no steps or times, and stages that cannot be, before anything is built."""
+    schedule, values = options.of(ScheduleOptions), options.values
     milestones(schedule)
-    if schedule.time_budget is None:
+    if schedule.time_budget is not None:
+        parse_duration(schedule.time_budget)
+    if not values["progressive_sizes"]:
         return
-    parse_duration(schedule.time_budget)
-    if options.values["progressive_sizes"]:
-        raise UserError(
-            f"--time_budget {schedule.time_budget}: --progressive_sizes divide a number of epochs; leave one flag out"
-        )
+    sizes = f"--progressive_sizes {','.join(values['progressive_sizes'])}"
+    if schedule.time_budget is not None:
+        raise UserError(f"{sizes}: they divide a number of epochs, so leave out --time_budget {schedule.time_budget}")
+    if "crop" not in values["preprocess"]:
+        raise UserError(f"{sizes}: nothing is cropped by --preprocess {values['preprocess']}; use resize_and_crop")

@@ -92,7 +92,8 @@ def test_a_time_budget_goes_on_after_an_interruption(
     ("more", "message"),
     [
         (["--time_budget", "soon"], "--time_budget soon: .*36h"),
-        (["--time_budget", "1h", "--progressive_sizes", "16,32"], "--time_budget 1h: --progressive_sizes"),
+        (["--time_budget", "1h", "--progressive_sizes", "16,32"], "--progressive_sizes 16,32: .*--time_budget 1h"),
+        (["--progressive_sizes", "16,32"], "--progressive_sizes 16,32: nothing is cropped by --preprocess none"),
         (["--lr_milestones", "10,x"], "--lr_milestones 10,x"),
     ],
 )

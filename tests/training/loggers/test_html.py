@@ -83,6 +83,26 @@ def test_images_later_than_the_checkpoint_are_not_shown(tmp_path):
     resumed = HtmlPage()
     resumed.start(run_info(tmp_path, start=Position(2, 0, 10, 10)))
     assert "epoch003" not in page_of(tmp_path)
+    assert not list((tmp_path / "web" / "images").glob("epoch003*")), "nor do they come back with epoch 3"
+
+
+def test_pictures_of_the_val_split_stand_behind_those_of_the_training(tmp_path):
+    page = HtmlPage()
+    page.start(run_info(tmp_path))
+    page.visuals(Position(1, 5, 5, 5), PICTURES, save=True)
+    page.visuals(Position(1, 10, 10, 10), {"val_fake_B": PICTURES["fake_B"]}, save=True)
+    text = page_of(tmp_path)
+    places = [text.index(f"epoch001_{label}.png") for label in ("real_A", "fake_B", "val_fake_B")]
+    assert places == sorted(places)
+
+
+def test_a_training_that_ended_early_is_finished_too(tmp_path):
+    page = HtmlPage()
+    page.start(run_info(tmp_path))
+    page.epoch_end(Position(1, 10, 10, 10))
+    page.finished()
+    page.close()
+    assert ">finished<" in page_of(tmp_path)
 
 
 def test_history_reads_on_and_waits_for_complete_lines(tmp_path):

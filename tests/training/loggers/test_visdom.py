@@ -183,7 +183,11 @@ def test_missing_visdom_names_the_command(tmp_path, monkeypatch, capfd):
 
 
 @pytest.mark.parametrize(
-    ("name", "group"), [("G_GAN", "G"), ("D_A", "D"), ("cycle_B", "cycle"), ("regression", "regression")]
+    ("name", "group"),
+    [
+        *(("G_GAN", "G"), ("D_A", "D"), ("cycle_B", "cycle"), ("regression", "regression")),
+        *(("val_psnr", "val_psnr"), ("val_psnr_ema", "val_psnr"), ("val_ssim_batch", "val_ssim")),
+    ],
 )
 def test_groups(name, group):
     assert loss_group(name) == group

@@ -14,12 +14,12 @@ from inference.server.service import Service
 
 _SYSTEM_FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 _CSS = """
-.gradio-container { max-width: 1280px !important; margin: auto; }
+.gradio-container { width: 100% !important; max-width: 1280px !important; margin: auto; }
 #title p { margin: 0; }
 footer { display: none !important; }
 """
-_TITLE = "## a2b\nDrop an image, choose a run, and compare. Results keep the bit depth of the image."
-_HINT = "Nothing here yet. After translating, drag the bar to compare, turn the wheel to zoom, double-click to go back."
+_TITLE = "## a2b\nDrop an image, choose a run, and compare. Results come at full bit depth."
+_HINT = "*After translating: drag the bar to compare, turn the wheel to zoom.*"
 
 
 def mount_page(app: FastAPI, service: Service, classifier: Classifier | None) -> FastAPI:
@@ -53,7 +53,7 @@ class _Panel:
             self.slider = gr.ImageSlider(
                 show_label=True,
                 format="png",
-                max_height=640,
+                max_height=560,
                 interactive=False,
                 buttons=["fullscreen"],  # the library's own download would give the 8-bit picture
                 elem_id=f"{name}_slider",
@@ -72,7 +72,7 @@ def make_page(service: Service, classifier: Classifier | None) -> gr.Blocks:
     with gr.Blocks(title="a2b", analytics_enabled=False, delete_cache=(60, keep)) as page:
         gr.Markdown(_TITLE, elem_id="title")
         with gr.Row():
-            with gr.Column(scale=1, min_width=280):
+            with gr.Column(scale=1, min_width=320):
                 file, inputs, button = _make_form(list(service.runs), classifier is not None)
             with gr.Column(scale=3):
                 hint = gr.Markdown(_HINT, elem_id="hint")

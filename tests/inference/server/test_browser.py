@@ -97,5 +97,5 @@ def test_a_bad_file_is_said_in_one_line(serve: Callable[..., Server], page: Any,
     server = serve("--name", "colour", "--max_pixels", "5000")
     page.goto(server.url)
     upload(page, pixels(100, 100), tmp_path, "large.png")
-    page.get_by_text("large.png: 100x100 pixels; this server takes 5,000").wait_for()
+    page.get_by_text("large.png: 100x100x1 is more than 5000 pixels").wait_for()
     assert page.locator("#translate").is_disabled()

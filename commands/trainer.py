@@ -67,7 +67,8 @@ def make_loader(options: Options, dataset: Any, updater: Updater) -> Loader:
     stages = stages_of(options.of(StartOptions))
 
     def load(images: Any) -> EpochLoader:
-        return EpochLoader(images, loaders, seed=values["seed"], shuffle=not values["serial_batches"])
+        shuffle = not values["serial_batches"]
+        return EpochLoader(images, loaders, seed=values["seed"], shuffle=shuffle, device=updater.device)
 
     def load_stage(stage: Stage) -> EpochLoader:
         size = round(values["load_size"] * stage.crop_size / values["crop_size"])

@@ -1,0 +1,1 @@
+"""A trained generator -> files that other programs run: ONNX, torch.export, safetensors."""

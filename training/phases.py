@@ -15,7 +15,7 @@ from training.parts import Part, StepBatch, joined, say_once
 from training.pool import ImagePool
 from training.ranks import Ranks
 from util.device import Compute
-from util.errors import UserError
+from util.errors import UnfinishedStep
 from util.noise import mix, sample_noise
 
 
@@ -92,7 +92,7 @@ class PhaseRunner:
 
     def _halve(self, work: StepBatch) -> None:
         if not self.ranks.any(work.halve(), self.compute.device):
-            raise UserError("out of memory with one image at a time: use a smaller --crop_size, --ngf or --netG")
+            raise UnfinishedStep("out of memory with one image at a time: use a smaller --crop_size, --ngf or --netG")
         self._halvings += 1
         say_once(f"note: out of memory, so every batch is computed in {len(work.counts)} parts from now on")
 

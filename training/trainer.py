@@ -19,7 +19,7 @@ from training.signals import StopRequest
 from training.time_budget import TimeBudget
 from training.update import Updater
 from training.validation import Validations
-from util.errors import UserError
+from util.errors import UnfinishedStep, UserError
 
 
 class Loader(Protocol):
@@ -74,6 +74,8 @@ class Trainer:
                 while not (stop.signal or self.is_done):
                     self._train_epoch(stop)
                 self._finish(interrupted=bool(stop.signal))
+            except UnfinishedStep:
+                raise
             except UserError:  # a file that cannot be read must not cost the steps since the last save
                 self._save("latest")
                 raise
@@ -166,8 +168,9 @@ class Trainer:
     def rehearse(self, steps: int = 3) -> list[float]:
         """Return the seconds of a few steps on the first batches, then undo them exactly."""
         before = copy.deepcopy(self.updater.state_dict())
+        offset = 0 if self._epoch_is_over else self.position.iters
         seconds = []
-        for _, batch in zip(range(steps), self.loader.epoch(self.position.epoch, self.position.iters), strict=False):
+        for _, batch in zip(range(steps), self.loader.epoch(self.position.epoch, offset), strict=False):
             began = time.perf_counter()
             losses = self.updater.step(batch, self.position.step)
             [value.item() for value in losses.values()]  # wait for the device

@@ -15,6 +15,13 @@ class UserError(Exception):
     """
 
 
+class UnfinishedStep(UserError):
+    """A mistake found in the middle of an update step: some networks have been updated and others not.
+
+    The training must not be saved then, but go on from the save before.
+    """
+
+
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """Return ``"; did you mean x?"`` for the choice nearest to ``name``, or an empty string."""
     nearest = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.6)

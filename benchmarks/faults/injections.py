@@ -117,7 +117,7 @@ def _full_disk(arena: Arena, chance: random.Random, _seconds: float) -> None:
 
 
 def _vanish(arena: Arena, chance: random.Random, _seconds: float) -> None:
-    training = _at_random_step(arena, chance)
+    training = _at_random_step(arena, chance, "--no_html", "false")
     away = arena.folder.with_name(f"away_{arena.name}")
     arena.folder.rename(away)
     try:
@@ -225,7 +225,7 @@ FAULTS = {
     "full_disk": Fault("full disk", _full_disk, small_disk=True, absent=_no_mount),
     "vanished": Fault("the run's folder vanishes, and comes back", _vanish),
     "nan": Fault("a NaN, with --on_nan stop", _nan("stop", 2, "--on_nan stop")),
-    "nan_rollback": Fault("a NaN, with --on_nan rollback", _nan("rollback", 0, "rolled back"), alike=False),
+    "nan_rollback": Fault("a NaN, with --on_nan rollback", _nan("rollback", 0, "is left out"), alike=False),
     "no_memory": Fault("out of memory for one image", _no_memory(1, 2, "memory")),
     "no_memory_halves": Fault("out of memory for two images", _no_memory(2, 0, "memory"), alike=False),
     "dead_worker": Fault("a loader process is killed", _dead_worker, setups="2 workers"),

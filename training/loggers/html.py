@@ -14,7 +14,7 @@ from dominate.util import raw
 from PIL import Image
 
 from evaluation.style import new_page, options_fold, printable
-from training.loggers.base import Position, RunInfo, SilentLogger, Times
+from training.loggers.base import LoggerUnavailable, Position, RunInfo, SilentLogger, Times
 from training.loggers.curves import svg_curve
 from training.loggers.history import LossHistory
 from training.loggers.text import duration
@@ -65,6 +65,7 @@ class HtmlPage(SilentLogger):
         self._position = position
         if not save and position.epoch == self._saved_epoch:
             return
+        self._check_folder()
         for label, image in visuals.items():
             write_png(self._images / f"epoch{position.epoch:03d}_{_file_label(label)}.png", image)
         self._labels = list(dict.fromkeys([*self._labels, *map(_file_label, visuals)]))
@@ -85,8 +86,14 @@ class HtmlPage(SilentLogger):
         self._status = "finished" if done else "interrupted"
         self._render()
 
+    def _check_folder(self) -> None:
+        """Make no folder anew where the run's has vanished: it would lack what belongs in it, and take the next save."""
+        if not self._info.run_dir.is_dir():
+            raise LoggerUnavailable(f"{self._info.run_dir}: the run's folder has vanished")
+
     def _render(self) -> None:
         begin = time.monotonic()
+        self._check_folder()
         self._history.update()
         page = new_page(f"{self._info.name}: training", _REFRESH_SECONDS if self._status == "running" else None)
         with page, html.main():

@@ -87,7 +87,7 @@ class HtmlPage(SilentLogger):
         self._render()
 
     def _check_folder(self) -> None:
-        """Make no folder anew where the run's has vanished: it would lack what belongs in it, and take the next save."""
+        """Make no folder anew where the run's has vanished: it would take the next save, and lack all else."""
         if not self._info.run_dir.is_dir():
             raise LoggerUnavailable(f"{self._info.run_dir}: the run's folder has vanished")
 

@@ -53,6 +53,11 @@ class FairQueue(Generic[T]):
                 self._lines[client] = line  # now the last in turn
             return item
 
+    def wake(self) -> None:
+        """Let everyone who waits in :meth:`get` return at once."""
+        with self._changed:
+            self._changed.notify_all()
+
     def discard(self, unwanted: Callable[[T], bool]) -> list[T]:
         """Remove and return the waiting items that nobody wants any more."""
         with self._changed:

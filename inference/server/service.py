@@ -132,6 +132,7 @@ class Service:
     def close(self) -> None:
         """Stop after the images that are being translated."""
         self._closing.set()
+        self.queue.wake()
         with self._lock:
             jobs = list(self._jobs.values())
         for job in jobs:

@@ -16,12 +16,13 @@ import prepare
 from models.files import save_networks
 from options.base_options import BaseOptions
 from options.saved import save_options
+from options.serve_options import ServeOptions
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
 from tests.docs.pages import PAGES, ROOT, code_blocks
 
-_COMMAND = re.compile(r"(?:python (?:train|test|prepare)\.py|make) .*")
-_OPTIONS: dict[str, type[BaseOptions]] = {"train.py": TrainOptions, "test.py": TestOptions}
+_COMMAND = re.compile(r"(?:python (?:train|test|prepare|serve)\.py|make) .*")
+_OPTIONS: dict[str, type[BaseOptions]] = {"train.py": TrainOptions, "test.py": TestOptions, "serve.py": ServeOptions}
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
@@ -86,10 +87,11 @@ def check_options(script: str, words: list[str], checkpoints: pathlib.Path) -> N
         folder.mkdir(exist_ok=True)
         save_options(TrainOptions().parse(words), folder, "train")
         return
-    if not folder.exists():
-        folder.mkdir()
-        save_networks({"G": a2b.build_generator("resnet_6blocks", ngf=4)}, folder, "latest")
-    TestOptions().parse(words)
+    for name in folder.name.split(","):
+        if not (checkpoints / name).exists():
+            (checkpoints / name).mkdir()
+            save_networks({"G": a2b.build_generator("resnet_6blocks", ngf=4)}, checkpoints / name, "latest")
+    _OPTIONS[script]().parse(words)
 
 
 @each_page

@@ -69,9 +69,9 @@ def devices(runs_dir: pathlib.Path) -> list[dict[str, ServedRun]]:
     return [{name: ServedRun(name, open_run(runs_dir / name, "latest", None, "-1")) for name in names}]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def make_service(devices: list[dict[str, ServedRun]]) -> Iterator[Callable[..., Service]]:
-    """Return a function from server flags to a service, which is closed at the end."""
+    """Return a function from server flags to a service, which is closed after the module's last test."""
     with contextlib.ExitStack() as stack:
 
         def make(**flags: Any) -> Service:
@@ -97,9 +97,12 @@ class Server:
         return int(found[1]) / 1024
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def serve(runs_dir: pathlib.Path) -> Iterator[Callable[..., Server]]:
-    """Return a function that starts ``python serve.py FLAGS`` on a free port of the loopback address."""
+    """Return a function that starts ``python serve.py FLAGS`` on a free port of the loopback address.
+
+    What it has started is stopped after the module's last test.
+    """
     processes: list[subprocess.Popen[str]] = []
 
     def start(*flags: object) -> Server:

@@ -30,12 +30,18 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
+@pytest.fixture(scope="module")
+def server(serve: Callable[..., Server]) -> Server:
+    return serve("--name", "colour,grey", "--token", "a-token", "--max_pixels", "5000")
+
+
 @pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
+def page(browser: Any, server: Server) -> Iterator[Any]:
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.set_default_timeout(MILLISECONDS)
     page.asked = []
     page.on("request", lambda request: page.asked.append(request.url))
+    page.goto(f"{server.url}?token=a-token")
     yield page
     page.close()
 
@@ -56,12 +62,8 @@ def downloaded(page: Any, panel: str) -> np.ndarray:
     return from_png(pathlib.Path(waiting.value.path()).read_bytes())
 
 
-def test_upload_translate_download(
-    serve: Callable[..., Server], page: Any, runs_dir: pathlib.Path, tmp_path: pathlib.Path
-) -> None:
-    server = serve("--name", "colour,grey", "--token", "a-token")
+def test_upload_translate_download(server: Server, page: Any, runs_dir: pathlib.Path, tmp_path: pathlib.Path) -> None:
     image = pixels(60, 80, dtype="uint16")
-    page.goto(f"{server.url}?token=a-token")
     assert page.locator("#translate").is_disabled()
     upload(page, image, tmp_path, "deep.png")
     page.wait_for_selector("#original img")
@@ -79,9 +81,7 @@ def test_upload_translate_download(
     assert page.asked and elsewhere == []
 
 
-def test_measure_against_a_reference(serve: Callable[..., Server], page: Any, tmp_path: pathlib.Path) -> None:
-    server = serve("--name", "colour")
-    page.goto(server.url)
+def test_measure_against_a_reference(page: Any, tmp_path: pathlib.Path) -> None:
     page.get_by_text("Measure against a reference").click()
     upload(page, pixels(), tmp_path, "in.png")
     upload(page, pixels(), tmp_path, "truth.png", "reference")
@@ -93,9 +93,7 @@ def test_measure_against_a_reference(serve: Callable[..., Server], page: Any, tm
     assert "PSNR" in report and "SSIM" in report and "inf" in report, "the input is the reference here"
 
 
-def test_a_bad_file_is_said_in_one_line(serve: Callable[..., Server], page: Any, tmp_path: pathlib.Path) -> None:
-    server = serve("--name", "colour", "--max_pixels", "5000")
-    page.goto(server.url)
+def test_a_bad_file_is_said_in_one_line(page: Any, tmp_path: pathlib.Path) -> None:
     upload(page, pixels(100, 100), tmp_path, "large.png")
     page.get_by_text("large.png: 100x100x1 is more than 5000 pixels").wait_for()
     assert page.locator("#translate").is_disabled()

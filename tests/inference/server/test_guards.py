@@ -20,7 +20,7 @@ TOKEN = "a-secret-of-ours"
 Connect = Callable[..., TestClient]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def connect(make_service: Callable[..., Service]) -> Iterator[Connect]:
     """Return a function from server flags to a client of such a server."""
     with contextlib.ExitStack() as stack:

@@ -22,6 +22,11 @@ SIZE = 96
 pytestmark = pytest.mark.skipif(not pathlib.Path("/proc/self/status").exists(), reason="memory is read from /proc")
 
 
+@pytest.fixture(scope="module")
+def server(serve: Callable[..., Server]) -> Server:
+    return serve("--name", "colour", "--page", "false")
+
+
 def ask(server: Server, number: int, content: bytes) -> bytes:
     """Send one image as client ``number`` and return the result; AssertionError when there is none."""
     with httpx.Client(timeout=120) as client:
@@ -34,8 +39,7 @@ def ask(server: Server, number: int, content: bytes) -> bytes:
     return answer.content
 
 
-def test_fifty_clients_at_once(serve: Callable[..., Server], runs_dir: pathlib.Path) -> None:
-    server = serve("--name", "colour", "--page", "false")
+def test_fifty_clients_at_once(server: Server, runs_dir: pathlib.Path) -> None:
     images = [pixels(SIZE, SIZE, seed=seed) for seed in range(5)]
     contents, load = [png(image) for image in images], a2b.load(runs_dir / "colour", gpu_ids="-1")
     expected = [load(image) for image in images]
@@ -50,8 +54,7 @@ def test_fifty_clients_at_once(serve: Callable[..., Server], runs_dir: pathlib.P
     assert (health["status"], health["waiting"], health["jobs"]) == ("ok", 0, 0)
 
 
-def test_who_hangs_up_is_not_served(serve: Callable[..., Server]) -> None:
-    server = serve("--name", "colour", "--page", "false")
+def test_who_hangs_up_is_not_served(server: Server) -> None:
     content = png(pixels(700, 700))
     host, port = server.url.removeprefix("http://").rstrip("/").split(":")
     edge = b'--edge\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n'

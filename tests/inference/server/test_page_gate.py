@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -28,7 +29,7 @@ def secret(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(make_service: Callable[..., Service]) -> Iterator[TestClient]:
     service = make_service(page=True, max_upload=1)
     with TestClient(make_app(service, service.options), "http://localhost", raise_server_exceptions=False) as client:
@@ -116,8 +117,6 @@ def test_no_file_is_served_but_what_the_page_was_given(client: TestClient, secre
 
 def test_the_page_names_no_address_elsewhere(client: TestClient) -> None:
     """Nothing that a browser fetches by itself: scripts, styles, fonts, pictures."""
-    import re
-
     page = client.get("/").text
     fetched = re.findall(r"<(?:script|link|img|iframe|source)\b[^>]*?\b(?:src|href)=[\"']([^\"']+)", page)
     assert fetched and [address for address in fetched if re.match(r"(?:https?:)?//", address)] == []

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
+
 from options.train_options import TrainOptions
 from util.errors import run_script
 
 
 def main() -> int:
     """Parse the flags, build everything, train."""
+    began = time.monotonic()
     options = TrainOptions().parse()  # before torch is imported, so that mistakes are answered at once
     from commands.training import TrainingSession
 
-    session = TrainingSession(options)
+    session = TrainingSession(options, began)
     return 0 if options.values["dry_run"] else session.run()
 
 

@@ -42,9 +42,13 @@ def prepare_weights(options: Options, model: TranslationModel, *, resume: bool) 
 
 
 def make_trainer(
-    options: Options, model: TranslationModel, dataset: Any, folder: pathlib.Path, device: torch.device
+    options: Options, model: TranslationModel, dataset: Any, folder: pathlib.Path, device: torch.device, age: float
 ) -> Trainer:
-    """Put the model on its device and wire the trainer; UserError where flags contradict the data or each other."""
+    """Put the model on its device and wire the trainer; UserError where flags contradict the data or each other.
+
+    Args:
+        age: seconds since this session began, which a time budget counts.
+    """
     values, schedule = options.values, options.of(ScheduleOptions)
     compute = choose_compute(options.of(ComputeOptions), device)
     compute.place(model)
@@ -57,7 +61,7 @@ def make_trainer(
     frequencies = Frequencies(display.print_freq, display.display_freq, display.update_html_freq)
     reporter = Reporter(frequencies, previewer, model.loss_names, indicators)
     loader = make_loader(options, dataset, updater)
-    budget = _budget(schedule, validates=validations is not None)
+    budget = _budget(schedule, age, validates=validations is not None)
     return Trainer(updater, loader, schedule, saver, reporter, validations, budget)
 
 
@@ -95,7 +99,8 @@ def _test_norm(values: dict[str, Any]) -> str:
     return "running" if values["batch_size"] > 1 else "auto"
 
 
-def _budget(options: ScheduleOptions, *, validates: bool) -> TimeBudget | None:
+def _budget(options: ScheduleOptions, age: float, *, validates: bool) -> TimeBudget | None:
     if options.time_budget is None:
         return None
-    return TimeBudget(parse_duration(options.time_budget), ("save", "validation") if validates else ("save",))
+    closing = ("save", "validation") if validates else ("save",)
+    return TimeBudget(parse_duration(options.time_budget), closing, age)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import time
 from typing import Any
 
 from commands.build import build_dataset, build_model, describe_data, describe_networks
@@ -23,10 +24,15 @@ from util.files import write_text
 
 
 class TrainingSession:
-    """Open the data and build the model at once, and train on :meth:`run`; ``--dry_run`` needs no data."""
+    """Open the data and build the model at once, and train on :meth:`run`; ``--dry_run`` needs no data.
 
-    def __init__(self, options: Options) -> None:
+    Args:
+        began: when the program started, by ``time.monotonic``; a time budget counts from there.
+    """
+
+    def __init__(self, options: Options, began: float | None = None) -> None:
         self.options, values = options, options.values
+        self.began = time.monotonic() if began is None else began
         self.folder = run_folder(values["checkpoints_dir"], values["name"])
         self.dataset: Any = None if values["dry_run"] else self._open_data()
         self.device = choose_device(values["gpu_ids"])
@@ -49,7 +55,8 @@ class TrainingSession:
         options, values, dataset = self.options, self.options.values, self.dataset
         print(f"{len(dataset)} training images in {values['dataroot']}")
         prepare_weights(options, self.model, resume=resume)
-        trainer = make_trainer(options, self.model, dataset, self.folder, self.device)
+        age = time.monotonic() - self.began
+        trainer = make_trainer(options, self.model, dataset, self.folder, self.device, age)
         if resume:
             trainer.resume()
         seconds = [] if trainer.is_done else trainer.rehearse()

@@ -43,7 +43,7 @@ def make_validations(options: Options, training: Any, previewer: Previewer, save
     if chosen.best_metric == "lpips" and lpips is None:
         raise UserError("--best_metric lpips: there are no weights for it; name a file by --lpips_weights")
     domains = Domains(dataset.ranges, dataset.formats, previewer.updater.model.visuals)
-    validator = Validator(dataset, domains, previewer, options.values["seed"], count, lpips)
+    validator = Validator(dataset, domains, previewer, options.values["seed"], count, chosen.best_metric, lpips)
     best = f"best by {chosen.best_metric}" if dataset.pairs else "pictures only, since there are no pairs to measure"
     print(f"validation: {count} images of phase val every {frequency} epochs, {best}; --val_freq 0 for none")
     return Validations(validator, saver, chosen, frequency)

@@ -36,14 +36,19 @@ class TimeBudget:
     Args:
         seconds: for the whole training.
         closing: the work that follows the last step, "save" and maybe "validation".
+        age: seconds for which this session has been preparing already.
         now: clock in seconds.
     """
 
     def __init__(
-        self, seconds: float, closing: Sequence[str] = ("save",), now: Callable[[], float] = time.monotonic
+        self,
+        seconds: float,
+        closing: Sequence[str] = ("save",),
+        age: float = 0.0,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.seconds, self._works, self._now = seconds, tuple(closing), now
-        self._began, self._earlier, self._step_began = now(), 0.0, now()
+        self._began, self._earlier, self._step_began = now() - age, 0.0, now()
         self._furthest = 0.0
         self._closing: dict[str, float] = {}
         self._steps: deque[float] = deque(maxlen=_RECENT_STEPS)

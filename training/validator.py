@@ -68,7 +68,8 @@ class Validator:
         previewer: that hands out copies of the networks.
         seed: of the run.
         count: images to measure.
-        lpips: from :func:`evaluation.metrics.load_lpips`; measured with the usual statistics of batch norm only.
+        metric: the one to tell of with the unusual statistics of batch norm; with the usual ones all are.
+        lpips: from :func:`evaluation.metrics.load_lpips`.
     """
 
     dataset: LoadsSamples
@@ -76,6 +77,7 @@ class Validator:
     previewer: Previewer
     seed: int
     count: int
+    metric: str = "psnr"
     lpips: Lpips | None = None
     _failed: set[int] = field(default_factory=set)
 
@@ -117,9 +119,8 @@ class Validator:
             images = predictor({side: sample[side][None] for side in ("A", "B") if side in sample})
             if not pictures:
                 pictures = _labelled(to_pictures(images), variant)
-            row = self._compare(images, sample, self.lpips if variant.usual else None)
-            if row:
-                table.add(str(index), row)
+            if self.measures and {"fake_B", "real_B"} <= set(images):
+                table.add(str(index), self._compare(images, sample, variant))
         return table.summary(), pictures
 
     def _samples(self) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -134,14 +135,12 @@ class Validator:
                 continue
             yield index, sample
 
-    def _compare(
-        self, images: Mapping[str, Tensor], sample: Mapping[str, Any], lpips: Lpips | None
-    ) -> dict[str, float]:
-        if not self.measures or not {"fake_B", "real_B"} <= set(images):
-            return {}
+    def _compare(self, images: Mapping[str, Tensor], sample: Mapping[str, Any], variant: Variant) -> dict[str, float]:
         fake = self.domains.values("fake_B", images["fake_B"][0])
         real = self.domains.values("real_B", images["real_B"][0], sample.get("B_mask"))
-        return evaluate_pair(fake, real, self.domains.range("real_B"), lpips)
+        lpips = self.lpips if variant.usual or self.metric == "lpips" else None
+        row = evaluate_pair(fake, real, self.domains.range("real_B"), lpips)
+        return row if variant.usual else {name: value for name, value in row.items() if name == self.metric}
 
 
 def other_norm(networks: Mapping[str, nn.Module], test_norm: str) -> str | None:

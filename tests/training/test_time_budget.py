@@ -85,10 +85,10 @@ def test_an_interruption_costs_no_time_of_the_budget_and_keeps_what_was_used() -
     before = train(first, clock, [1.0] * 300)
     state = first.state_dict()
     clock.wait(1e6)  # the machine was off
-    second = TimeBudget(1000, now=clock)
+    second = TimeBudget(1000, age=7, now=clock)
     clock.wait(20)  # starting takes time, and that counts
     second.load_state_dict(state)
-    assert second.used == pytest.approx(state["used"] + 20)
+    assert second.used == pytest.approx(state["used"] + 27)
     after = train(second, clock, [1.0] * 5000)
     assert second.used <= 1000
     assert after[0] <= before[-1]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import pathlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -37,7 +36,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seconds, self.step_seconds, self.rates = 0.0, 1.0, list[float]()
-        monkeypatch.setattr(commands.trainer, "TimeBudget", functools.partial(TimeBudget, now=lambda: self.seconds))
+        monkeypatch.setattr(commands.trainer, "TimeBudget", self.budget)
         real = Updater.step
 
         def step(updater: Updater, batch: Any, number: int) -> Any:
@@ -46,6 +45,9 @@ class Clock:
             return real(updater, batch, number)
 
         monkeypatch.setattr(Updater, "step", step)
+
+    def budget(self, seconds: float, closing: Sequence[str], _age: float) -> TimeBudget:
+        return TimeBudget(seconds, closing, now=lambda: self.seconds)
 
 
 BUDGET = ["--time_budget", "40s", "--lr", "1", "--n_epochs", 1, "--n_epochs_decay", 1, "--preprocess", "crop",

@@ -111,8 +111,8 @@ def test_averaged_weights_are_measured_and_shown_too() -> None:
 
 def test_both_statistics_of_batch_norm_are_measured() -> None:
     found = validator(Ramps(), 0.0, average=0.5, norm=True).run()
-    names = {f"val_psnr{suffix}" for suffix in ("", "_ema", "_batch", "_ema_batch")}
-    assert {name for name in found.values if "psnr" in name} == names
+    usual = {f"val_{name}{weights}" for name in ("psnr", "ssim", "rmse", "mae") for weights in ("", "_ema")}
+    assert set(found.values) == usual | {"val_psnr_batch", "val_psnr_ema_batch"}
     assert found.values["val_psnr"] > found.values["val_psnr_batch"] + 10, "running statistics keep the values"
     assert [variant.usual for variant in found.scores] == [True, True, False, False]
     assert not any("batch" in label for label in found.pictures)

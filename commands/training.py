@@ -18,6 +18,7 @@ from training.loggers import DisplayOptions, RunInfo, make_loggers
 from training.loggers.estimate import Estimate, smaller_command
 from training.run_folder import fresh_folder, only_trainer, run_folder
 from training.schedule import total_epochs
+from training.signals import dead_workers_told
 from training.trainer import Trainer
 from util.device import choose_device
 from util.files import write_text
@@ -69,7 +70,11 @@ class TrainingSession:
         save_options(options, self.folder, "train")
         loggers.start(info)
         try:
-            return trainer.fit(loggers)
+            with dead_workers_told():
+                return trainer.fit(loggers)
+        except KeyboardInterrupt:
+            loggers.close_seconds = 0.5  # a second Ctrl-C leaves at once
+            raise
         finally:
             loggers.close()
 

@@ -1,10 +1,17 @@
-"""Stop requests (Ctrl-C, SIGTERM) that wait for the step to end."""
+"""Stop requests (Ctrl-C, SIGTERM) that wait for the step to end, and loading processes that end before."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import types
+from collections.abc import Iterator
 from typing import Any
+
+from util.errors import UserError
+
+_AGAIN = b"; Ctrl-C again leaves at once"
 
 
 class StopRequest:
@@ -32,3 +39,23 @@ class StopRequest:
         if self.signal == signal.SIGINT and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = number
+        with contextlib.suppress(OSError):  # not print, which a signal may have interrupted
+            os.write(2, b"stopping after this step, saved" + (number == signal.SIGINT) * _AGAIN + b"\n")
+
+
+@contextlib.contextmanager
+def dead_workers_told() -> Iterator[None]:
+    """Tell in one line of a loading process that was killed; torch raises it in the middle of whatever runs.
+
+    Raises:
+        UserError: instead of torch's RuntimeError. The step may be half made, so nothing is saved.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise UserError(
+            "a process that loads images was killed, maybe for lack of memory: go on from the last save with "
+            "--continue_train, and a smaller --num_threads if it happens again"
+        ) from None

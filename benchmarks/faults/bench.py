@@ -114,7 +114,7 @@ class Bench:
             count.lost.append(arena.steps_made() - arena.steps_saved())
             raise
         count.lost.append(arena.steps_made() - arena.steps_saved())
-        count.in_a_save += arena.stopped_in_a_save()
+        count.in_a_save += fault.any_instant and arena.stopped_in_a_save()
 
 
 def _finish(arena: Arena, reference: Arena | None) -> None:

@@ -36,6 +36,7 @@ class Fault:
             AssertionError when it ends otherwise than it must.
         setups: a part of the names of the trainings it is tried on; empty for all.
         repeats: how often it is injected into one training, at most.
+        any_instant: whether it may come inside a save, which is then counted.
         small_disk: whether the run lies on a file system of 16 MB of its own.
         alike: whether the end must be that of an undisturbed training, bit for bit, or else only finite.
         absent: a function that says why it cannot be tried here, or returns an empty string.
@@ -45,6 +46,7 @@ class Fault:
     inject: Inject
     setups: str = ""
     repeats: int = 1
+    any_instant: bool = False
     small_disk: bool = False
     alike: bool = True
     absent: Callable[[], str] = str
@@ -135,7 +137,7 @@ def _dead_worker(arena: Arena, chance: random.Random, _seconds: float) -> None:
         raise Missed
     with contextlib.suppress(ProcessLookupError):
         os.kill(chance.choice(workers), signal.SIGKILL)
-    training.wait()
+    _ends(training, 2, "a process that loads images")
 
 
 def _dead_visdom(arena: Arena, chance: random.Random, _seconds: float) -> None:
@@ -217,7 +219,7 @@ def _no_mount() -> str:
 
 
 FAULTS = {
-    "kill": Fault("killed (SIGKILL) at a random instant", _kill, repeats=5),
+    "kill": Fault("killed (SIGKILL) at a random instant", _kill, repeats=5, any_instant=True),
     "sigterm": Fault("SIGTERM", _stop(signal.SIGTERM)),
     "ctrl_c": Fault("Ctrl-C", _stop(signal.SIGINT)),
     "ctrl_c_twice": Fault("Ctrl-C twice: leaves at once", _twice),

@@ -13,7 +13,8 @@ from collections.abc import Callable
 import pytest
 
 from training.checkpoint import load_state
-from training.signals import StopRequest
+from training.signals import StopRequest, dead_workers_told
+from util.errors import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
@@ -76,3 +77,10 @@ def test_a_signal_saves_and_the_run_can_go_on(
     quiet = ["--display_id", 0, "--no_html", "--gpu_ids", "-1", "--num_threads", 0]
     assert train("--continue_train", *where, *quiet, "--max_steps", done[2] + 2) == 0
     assert load_state(tmp_path / "run")["position"][2] == done[2] + 2
+
+
+def test_a_killed_loading_process_is_one_line_and_other_errors_are_not_hidden() -> None:
+    with pytest.raises(UserError, match="a process that loads images was killed"), dead_workers_told():
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+    with pytest.raises(RuntimeError, match="shape"), dead_workers_told():
+        raise RuntimeError("shape mismatch")

@@ -19,7 +19,7 @@ from inference.server.service import Service
 from inference.server.settings import LOOPBACK, ServerOptions
 from util.errors import UserError
 
-_CONNECTIONS = 1000  # at once; further ones get 503
+_CONNECTIONS = 400  # at once, within the usual limit of 1024 open files; further ones get 503
 _FAREWELL = 5  # seconds that open connections have when the server stops
 
 

@@ -20,6 +20,7 @@ from inference.server.settings import ServerOptions
 from inference.server.uploads import Limits, Upload, collect, inspect, safe_name
 from util.errors import did_you_mean
 
+_MOST_KEPT = 1000  # ended jobs
 _TICK = 1.0  # seconds between looks for expired results
 _CANCELLED = Refused(GONE, "cancelled")
 
@@ -177,5 +178,5 @@ class Service:
         totals = itertools.accumulate(job.stored for job in ended)
         for newer, (job, total) in enumerate(zip(ended, totals, strict=True)):
             too_old = job.changed < now - 60 * self.options.keep_minutes
-            if too_old or (newer and total > self.options.store_bytes):
+            if too_old or newer >= _MOST_KEPT or (newer and total > self.options.store_bytes):
                 self.remove(job)

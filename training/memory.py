@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -55,3 +57,72 @@ def _second_run(block: nn.Module, noise: contextlib.AbstractContextManager[None]
             yield
     finally:
         statistics.restore()
+
+
+class Saved:
+    """Count the bytes that a forward keeps for its backward, each storage once, weights not."""
+
+    def __init__(self, weights: Iterable[Tensor]) -> None:
+        self._known = {weight.untyped_storage().data_ptr() for weight in weights}
+        self._kept: list[Tensor] = []  # alive, so that no address is used twice
+        self.bytes = 0
+
+    def __enter__(self) -> Saved:
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._count, lambda tensor: tensor)
+        self._hooks.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._hooks.__exit__(*error)
+        self._kept.clear()
+
+    def _count(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self._known:
+            self._known.add(storage.data_ptr())
+            self._kept.append(tensor)
+            self.bytes += storage.nbytes()
+        return tensor
+
+
+@dataclass(frozen=True)
+class MemoryNeed:
+    """Bytes of a training.
+
+    Args:
+        fixed: of this process before the first step, weights and moments included.
+        gradients: of all players.
+        per_batch: kept for backward whatever the batch size, such as weights cast to bf16.
+        per_image: kept for backward for each image that is computed at a time.
+    """
+
+    fixed: int
+    gradients: int
+    per_batch: int
+    per_image: int
+
+    def total(self, images: int) -> int:
+        """Return the bytes of a step that computes so many images at a time, its temporary tensors included."""
+        return self.fixed + self.gradients + self.per_batch + round(_TEMPORARY * images * self.per_image)
+
+    def largest_batch(self, room: int, most: int) -> int:
+        """Return the largest power of two up to ``most`` whose step fits into ``room`` bytes, at least 1."""
+        fitting = [2**k for k in range(most.bit_length()) if 2**k <= most and self.total(2**k) <= room]
+        return max(fitting, default=1)
+
+
+_TEMPORARY = 1.25  # gradients of activations, and copies inside convolutions, live beside what is kept
+
+
+def process_memory(device: torch.device) -> int:
+    """Return the bytes in use: of this process on the CPU, of tensors on an accelerator."""
+    if device.type != "cpu":
+        return torch.accelerator.memory_allocated(device)
+    return psutil.Process().memory_info().rss
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes that are still free for this process."""
+    if device.type != "cpu":
+        return torch.accelerator.get_memory_info(device)[0]
+    return psutil.virtual_memory().available

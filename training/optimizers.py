@@ -29,8 +29,8 @@ class Optimizer:
         self.adam = _KINDS[options.optimizer](
             self.parameters, rate, (options.beta1, options.beta2), weight_decay=options.weight_decay, fused=True
         )
-        for parameter in self.parameters:
-            moments = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
+        for parameter in self.parameters:  # written, so that their memory is taken now
+            moments = {name: torch.empty_like(parameter).zero_() for name in ("exp_avg", "exp_avg_sq")}
             steps = torch.zeros((), dtype=torch.float32, device=parameter.device)
             self.adam.state[parameter] = {"step": steps} | moments
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.base import Batch, Images, Losses, Phase, TranslationModel
+from models.networks.norms import over_ranks
 from training.guards import Undo
 from training.memory import out_of_memory
 from training.parts import Part, StepBatch, joined, say_once
@@ -80,7 +81,8 @@ class PhaseRunner:
             losses: Losses = {}
             failed = False
             try:
-                losses = self._try(phase, work, scale)
+                with over_ranks():
+                    losses = self._try(phase, work, scale)
             except RuntimeError as error:
                 if not out_of_memory(error):
                     raise

@@ -18,9 +18,9 @@ from models.networks.dropout import Dropout
 from models.networks.norms import synchronise_batch_norm
 from training.ema import WeightAverage
 from training.guards import Guard, Incident, Undo, explain
-from training.memory import recompute_activations
+from training.memory import MemoryNeed, Saved, process_memory, recompute_activations
 from training.optimizers import Optimizer
-from training.parts import StepBatch, fit_sizes
+from training.parts import StepBatch, fit_sizes, select
 from training.phases import PhaseRunner
 from training.pool import ImagePool
 from training.ranks import Ranks
@@ -175,6 +175,27 @@ class Updater:
             raise UserError(f"{text}; --on_nan stop ends the training, saved as before this step")
         return text
 
+    def memory_need(self, batch: Batch) -> MemoryNeed:
+        """Return what training needs, from a look at the first one and two samples of a batch; no weight changes."""
+        weights = list(self.model.parameters())
+        gradients = sum(w.numel() * w.element_size() for w in weights if w.requires_grad)
+        fixed = process_memory(self.device)
+        one = self._bytes_kept(select(batch, slice(0, 1), len(batch["A"])))
+        two = self._bytes_kept(_doubled(select(batch, slice(0, 1), len(batch["A"]))))
+        return MemoryNeed(fixed, gradients, max(0, 2 * one - two), two - one)
+
+    def _bytes_kept(self, batch: Batch) -> int:
+        """Return the bytes that all phases of a step keep for backward; an upper bound of what lives at a time."""
+        transaction, work = _Transaction(self), self._open(batch, 0, self.phases)
+        transaction.begin_phase()
+        with Saved(self.model.parameters()) as saved:
+            for phase in self.phases:
+                self.runner.run(phase, work, _unscaled)
+                self.optimizers[phase.name].zero_grad()
+                work.graph = None if phase.through_images else work.graph
+        transaction.take_back(whole=False)
+        return saved.bytes
+
     def set_rate(self, factor: float) -> float:
         """Set every learning rate to ``factor`` times its initial one; return the generators' rate."""
         rates = {phase: self.optimizers[phase.name].set_rate(factor) for phase in self.phases}
@@ -244,6 +265,12 @@ class _Transaction:
         self._runner.pools = {name: pool.copy() for name, pool in self._pools.items()}
         for undo in self._changed if whole else ():
             undo.restore()
+
+
+def _doubled(batch: Batch) -> Batch:
+    """Return a batch of one sample twice."""
+    twice = {key: torch.cat([value, value]) for key, value in batch.items() if isinstance(value, Tensor)}
+    return {**batch, **twice} | {key: 2 * value for key, value in batch.items() if isinstance(value, list)}
 
 
 def _unscaled(total: Tensor) -> Tensor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.distributed as dist
@@ -54,15 +56,28 @@ class InstanceNorm2d(nn.Module):
         return f"{self.num_features}, eps={self.eps}, affine={self.affine}"
 
 
+_over_ranks: contextvars.ContextVar[bool] = contextvars.ContextVar("over_ranks", default=False)
+
+
+@contextlib.contextmanager
+def over_ranks() -> Iterator[None]:
+    """Let :class:`SyncBatchNorm2d` wait for all ranks, which must run the same layers inside."""
+    token = _over_ranks.set(dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1)
+    try:
+        yield
+    finally:
+        _over_ranks.reset(token)
+
+
 class SyncBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm over the samples of all ranks, on any device; plain batch norm on one process.
+    """Batch norm over the samples of all ranks inside :func:`over_ranks`, on any device; else plain batch norm.
 
     Ranks may hold unequal batches, also empty ones, even all of them. Two passes, because E[x^2] - E[x]^2 loses
     digits; the reductions are differentiable, twice.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if not (self.training and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        if not (self.training and _over_ranks.get()):
             return super().forward(x)
         wide = x if x.dtype == torch.float64 else x.float()
         count = x.new_tensor(x.numel() // max(x.shape[1], 1), dtype=wide.dtype)

@@ -43,15 +43,9 @@ def launch(count: int, out: pathlib.Path, variants: dict[str, Any]) -> list[dict
     return [torch.load(f"{out}.{rank}.pth", weights_only=True) for rank in range(count)]
 
 
-def largest_difference(one: dict[str, Any], other: dict[str, Any]) -> float:
+def largest_difference(one: dict[str, Any], other: dict[str, Any], ending: str = "") -> float:
     assert one.keys() == other.keys()
-    return max((one[key].double() - other[key].double()).abs().max().item() for key in one)
-
-
-def relative_difference(one: dict[str, Any], other: dict[str, Any]) -> float:
-    """Return |one - other| / |other| over all weights; Adam magnifies the rounding of those that hardly matter."""
-    ours, theirs = (torch.cat([x[key].double().flatten() for key in x if key.endswith("weight")]) for x in (one, other))
-    return ((ours - theirs).norm() / theirs.norm()).item()
+    return max((one[key].double() - other[key].double()).abs().max().item() for key in one if key.endswith(ending))
 
 
 @pytest.mark.parametrize("count", [2, 4])
@@ -59,12 +53,13 @@ def relative_difference(one: dict[str, Any], other: dict[str, Any]) -> float:
 def test_more_processes_change_the_speed_only(states: States, name: str, count: int) -> None:
     """Batches of 3, 3 and 1 images, so that ranks hold unequal shares and some none."""
     single = "fp32" in name
-    compare, tolerance = (relative_difference, 1e-4) if single else (largest_difference, 1e-8)
+    tolerance = 1e-4 if single else 1e-9
+    compared = "weight" if single else ""  # Adam magnifies the rounding of biases before a norm, whose gradient is 0
     alone = states[1][0][name]
     assert all(torch.isfinite(value).all() for value in alone["networks"].values())
     for rank in states[count]:
         ours = rank[name]
-        assert compare(ours["networks"], alone["networks"]) <= tolerance
+        assert largest_difference(ours["networks"], alone["networks"], compared) <= tolerance
         assert largest_difference(ours["networks"], states[count][0][name]["networks"]) == 0
         for one, other in zip(ours["losses"], alone["losses"], strict=True):
             assert one == pytest.approx(other, rel=10 * tolerance)

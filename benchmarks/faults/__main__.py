@@ -10,22 +10,26 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, so that no threads stand in the way of forks
 
 import argparse
+import concurrent.futures
 import datetime
+import multiprocessing
 import pathlib
 import platform
 import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from benchmarks.faults.bench import SETUPS, Bench, Count
+from benchmarks.faults.arena import write_data
+from benchmarks.faults.bench import SETUPS, Bench, Count, Reference, undisturbed
 from benchmarks.faults.injections import FAULTS
 from benchmarks.faults.process import preload
 from util.errors import run_script
 from util.files import write_text
 
 PAGE = pathlib.Path(__file__).resolve().parent.parent.parent / "docs" / "reliability.md"
+_AT_A_TIME = 10
 BEGIN, END = "<!-- made by python -m benchmarks.faults -->\n", "<!-- end -->"
 
 
@@ -53,6 +57,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--tries", type=int, default=8, help="tries of each other fault (%(default)s)")
     parser.add_argument("--faults", default=",".join(FAULTS), help="which, by commas (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="of the random instants (%(default)s)")
+    parser.add_argument("--jobs", type=int, default=2, help="trainings at the same time (%(default)s)")
     parser.add_argument("--folder", help="where the trainings are written (default: the system's temporary folder)")
     parser.add_argument("--no_docs", action="store_true", help="print the table only")
     args = parser.parse_args(argv)
@@ -61,12 +66,33 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def _measure(folder: pathlib.Path, args: argparse.Namespace) -> list[Count]:
-    bench, counts = Bench(folder, SETUPS, args.seed), []
+def _measure(root: pathlib.Path, args: argparse.Namespace) -> list[Count]:
+    """Share the tries among processes; each forks the trainings that it disturbs."""
+    write_data(root)
+    context = multiprocessing.get_context("fork")
+    with concurrent.futures.ProcessPoolExecutor(args.jobs, context) as pool:
+        references = list(pool.map(undisturbed, [root] * len(SETUPS), range(len(SETUPS))))
+        tasks = [
+            pool.submit(_count, root, references, args.seed, 1000 * number, *task)
+            for number, task in enumerate(_tasks(args))
+        ]
+        counts: dict[str, Count] = {}
+        for task in tasks:
+            count = task.result()
+            counts[count.title] = counts[count.title] + count if count.title in counts else count
+            print(counts[count.title].row(), *count.failures, sep="\n  ", file=sys.stderr, flush=True)
+    return list(counts.values())
+
+
+def _tasks(args: argparse.Namespace) -> Iterator[tuple[str, int]]:
+    """Yield faults and how often to inject them at a time."""
     for name in args.faults.split(","):
-        counts.append(bench.count(name, args.kills if name == "kill" else args.tries))
-        print(counts[-1].row(), *counts[-1].failures, sep="\n  ", file=sys.stderr, flush=True)
-    return counts
+        tries = args.kills if name == "kill" else args.tries
+        yield from ((name, min(_AT_A_TIME, tries - done)) for done in range(0, tries, _AT_A_TIME))
+
+
+def _count(root: pathlib.Path, references: Sequence[Reference], seed: int, first: int, name: str, tries: int) -> Count:
+    return Bench(root, references, seed, first).count(name, tries)
 
 
 def _machine(words: str, seconds: float) -> str:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.faults.arena import Arena, Setup, write_data
+from benchmarks.faults.arena import Arena, Setup
 from benchmarks.faults.injections import FAULTS, Fault, Missed
 
 PIX2PIX = "--model pix2pix --no_dropout false --pool_size 2"
@@ -38,6 +38,13 @@ class Count:
     failed: int = 0
     failures: list[str] = field(default_factory=list)
 
+    def __add__(self, other: Count) -> Count:
+        """Return the counts of both."""
+        lost, failures = self.lost + other.lost, self.failures + other.failures
+        return Count(
+            self.title, self.absent, lost, self.in_a_save + other.in_a_save, self.failed + other.failed, failures
+        )
+
     @property
     def tries(self) -> int:
         """Return how many faults were injected."""
@@ -52,28 +59,33 @@ class Count:
         return f"| {self.title} | {self.tries}{inside} | {self.tries - self.failed} | {lost} |"
 
 
+Reference = tuple[Arena, float]
+"""A finished training, and the seconds it took."""
+
+
+def undisturbed(root: pathlib.Path, number: int) -> Reference:
+    """Train one of the setups to its end."""
+    arena = Arena(root, SETUPS[number], f"reference{number}", root / "runs")
+    began = time.monotonic()
+    training = arena.start()
+    if training.wait() != 0:
+        raise RuntimeError(f"{arena.setup.name} fails undisturbed: {training.said()}")
+    return arena, time.monotonic() - began
+
+
 class Bench:
-    """Undisturbed trainings, and disturbed ones to compare with them.
+    """Disturbs trainings and compares them with undisturbed ones.
 
     Args:
-        root: an empty folder.
-        setups: the trainings.
+        root: holds the data, and takes the runs.
+        references: undisturbed trainings of all setups.
         seed: of the instants at which faults come.
+        first: number of the first try; benches that work side by side need ranges of their own.
     """
 
-    def __init__(self, root: pathlib.Path, setups: Sequence[Setup], seed: int) -> None:
-        self.root, self.setups, self.chance = root, setups, random.Random(seed)
-        write_data(root)
-        self.references = [self._undisturbed(number, setup) for number, setup in enumerate(setups)]
-
-    def _undisturbed(self, number: int, setup: Setup) -> tuple[Arena, float]:
-        """Return a finished run and the seconds it took."""
-        arena = Arena(self.root, setup, f"reference{number}", self.root / "runs")
-        began = time.monotonic()
-        training = arena.start()
-        if training.wait() != 0:
-            raise RuntimeError(f"{setup.name} fails undisturbed: {training.said()}")
-        return arena, time.monotonic() - began
+    def __init__(self, root: pathlib.Path, references: Sequence[Reference], seed: int, first: int = 0) -> None:
+        self.root, self.references, self.first = root, references, first
+        self.chance = random.Random(f"{seed} {first}")
 
     def count(self, name: str, tries: int) -> Count:
         """Inject one fault until ``tries`` of them count, over all setups in turn."""
@@ -81,14 +93,14 @@ class Bench:
         count = Count(fault.title, fault.absent())
         if count.absent:
             return count
-        chosen = [pair for pair in zip(self.setups, self.references, strict=True) if fault.setups in pair[0].name]
-        runs = self.root / ("disk" if fault.small_disk else "runs")
+        chosen = [reference for reference in self.references if fault.setups in reference[0].setup.name]
+        runs = self.root / (f"disk{self.first}" if fault.small_disk else "runs")
         with _small_disk(runs) if fault.small_disk else contextlib.nullcontext():
-            for number in range(3 * tries):
+            for number in range(self.first, self.first + 3 * tries):
                 most = min(fault.repeats, tries - count.tries)
                 if most > 0:
-                    setup, (reference, seconds) = chosen[number % len(chosen)]
-                    arena = Arena(self.root, setup, f"{name}{number}", runs)
+                    reference, seconds = chosen[number % len(chosen)]
+                    arena = Arena(self.root, reference.setup, f"{name}{number}", runs)
                     self._try(fault, most, arena, reference, seconds, count)
         return count
 

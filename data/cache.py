@@ -89,14 +89,20 @@ class ImageCache:
         note = json.dumps({"facts": dict(facts), "crc32": checksum(tensors)})
         content = safetensors.torch.save(tensors, {_NOTE: note})
         try:
-            if self.room.reserve(len(content)):
-                with atomic_file(self._path(key), durable=False) as file:
-                    file.write(content)
+            with self.room.claim(len(content)) as fits:
+                if fits:
+                    write(self._path(key), content)
         except OSError as error:
             self.room.close(f"cannot be written ({error.strerror or error})")
 
     def _path(self, key: str) -> pathlib.Path:
         return self.folder / key[:2] / f"{key}.safetensors"
+
+
+def write(path: pathlib.Path, content: bytes) -> None:
+    """Write a file that is whole or not there."""
+    with atomic_file(path, durable=False) as file:
+        file.write(content)
 
 
 def checksum(tensors: Mapping[str, Tensor]) -> int:
@@ -108,16 +114,20 @@ def checksum(tensors: Mapping[str, Tensor]) -> int:
 
 
 def open_cache(options: CommonDataOptions) -> ImageCache | None:
-    """Return the cache of ``--cache``, None for off; UserError when a folder named there cannot be made."""
+    """Return the cache of ``--cache``; None for off, and for auto where nothing can be written.
+
+    UserError when a folder named there cannot be made.
+    """
     if options.cache == "off":
         return None
-    folder = default_folder() if options.cache == "auto" else pathlib.Path(options.cache).expanduser().absolute()
+    auto = options.cache == "auto"
     try:
+        folder = default_folder() if auto else pathlib.Path(options.cache).expanduser().absolute()
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        if options.cache == "auto":
+    except (OSError, RuntimeError) as error:  # RuntimeError: the user has no home
+        if auto:
             return None
-        raise UserError(f"--cache {options.cache}: cannot be made ({error.strerror}); name another folder") from None
+        raise UserError(f"--cache {options.cache}: cannot be made ({error}); name another folder") from None
     return ImageCache(folder, options.cache_limit * 1e9)
 
 

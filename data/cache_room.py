@@ -33,19 +33,21 @@ class Room:
         self._closed_until = 0.0
         self._told = False
 
-    def reserve(self, size: int) -> bool:
-        """Count ``size`` bytes as used and return True, or return False when they do not fit."""
+    @contextlib.contextmanager
+    def claim(self, size: int) -> Iterator[bool]:
+        """Say whether ``size`` bytes more fit; no other process writes before the block that writes them ends."""
         if time.monotonic() < self._closed_until:
-            return False
+            yield False
+            return
         with filelock.FileLock(self.folder / _LOCK, timeout=10):
             used = self.used()
             if used + size > self.limit:
                 used = self._shrink(size)
             fits = used + size <= self.limit and self._disk_has(size)
+            yield fits
             write_ledger(self.folder, used + size * fits)
         if not fits:
             self.close("is full; images beyond --cache_limit are decoded each time", _PAUSE)
-        return fits
 
     def close(self, reason: str, seconds: float = float("inf")) -> None:
         """Refuse new entries for some time, and say why, once."""

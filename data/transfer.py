@@ -21,9 +21,11 @@ def as_float(values: Tensor, value_range: ValueRange) -> Tensor:
 
 def as_floats(batch: Batch) -> Batch:
     """Return a sample or batch with "A" and "B" as float32 in [-1,1], without "A_range" and "B_range"."""
-    stored = [side for side in "AB" if f"{side}_range" in batch]
-    kept = {name: value for name, value in batch.items() if not name.endswith("_range")}
-    return kept | {side: as_float(batch[side], batch[f"{side}_range"]) for side in stored}
+    floats = dict(batch)
+    for side in "AB":
+        if f"{side}_range" in batch:
+            floats[side] = as_float(batch[side], floats.pop(f"{side}_range"))
+    return floats
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
@@ -47,7 +49,7 @@ def prefetch(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
 
 
 def _one_ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
-    copies = torch.Stream(device)
+    copies = torch.cuda.Stream(device)
     following = _start(batches, device, copies)
     while following is not None:
         if isinstance(following, Exception):
@@ -56,10 +58,10 @@ def _one_ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch
         yield batch
 
 
-def _start(batches: Iterator[Batch], device: torch.device, copies: torch.Stream) -> Batch | Exception | None:
+def _start(batches: Iterator[Batch], device: torch.device, copies: torch.cuda.Stream) -> Batch | Exception | None:
     """Begin to copy the next batch; return it, or what went wrong, or None at the end."""
     try:
-        with copies:
+        with torch.cuda.stream(copies):
             return to_device(next(batches), device)
     except StopIteration:
         return None
@@ -67,9 +69,9 @@ def _start(batches: Iterator[Batch], device: torch.device, copies: torch.Stream)
         return error
 
 
-def _wait(batch: Batch, device: torch.device, copies: torch.Stream) -> Batch:
+def _wait(batch: Batch, device: torch.device, copies: torch.cuda.Stream) -> Batch:
     """Let what is computed next wait for the copy, and keep its memory until that is done with it."""
-    current = torch.accelerator.current_stream(device)
+    current = torch.cuda.current_stream(device)
     current.wait_stream(copies)
     for value in batch.values():
         if isinstance(value, Tensor):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pathlib
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +21,6 @@ from data.loader import EpochLoader
 from data.writers import write_image
 from util.errors import UserError
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 KINDS = {
     "grey": ("uint8", 1),
     "rgb": ("uint8", 3),
@@ -227,30 +225,25 @@ def test_off_auto_and_a_folder(tmp_path: pathlib.Path, monkeypatch: pytest.Monke
     assert cache("auto") is None
 
 
-_FILL = """
-import sys, torch
-from data import DATASETS
-from data.common import CommonDataOptions
-torch.set_num_threads(1)
-root, cache, limit = sys.argv[1:]
-common = CommonDataOptions(dataroot=root, load_size=40, crop_size=24, cache=cache, cache_limit=float(limit))
-dataset = DATASETS.get("single")(DATASETS.options("single")(), common, train=True)
-order = [(i, torch.Generator().manual_seed(r)) for r in range(12) for i in range(4)]
-print(sum(dataset.load(i, chance)["A"].sum().item() for i, chance in order))
-"""
+def _fill(root: pathlib.Path, cache: pathlib.Path, limit: float, start: Any, answers: Any) -> None:
+    dataset = _open("single", root, cache, cache_limit=limit)
+    start.wait()
+    answers.put([sample["A"].sum().item() for _ in range(6) for sample in _samples(dataset)])
 
 
 @pytest.mark.parametrize("images_that_fit", [2.5, 100])
 def test_two_runs_may_fill_one_cache(data: pathlib.Path, tmp_path: pathlib.Path, images_that_fit: float) -> None:
-    limit = images_that_fit * (3 * 40 * 40 + 200)
-    words = [sys.executable, "-c", _FILL, str(data / "two/train/rgb"), str(tmp_path), str(limit / 1e9)]
-    runs = [subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    answers = [run.communicate(timeout=200)[0] for run in runs]
-    plain = _open("single", data / "two/train/rgb", "off")
-    expected = sum(
-        plain.load(i, torch.Generator().manual_seed(r))["A"].sum().item() for r in range(12) for i in range(4)
-    )
-    assert [float(answer) for answer in answers] == [expected] * 2
+    root, limit = data / "two/train/rgb", images_that_fit * (3 * 40 * 40 + 200)
+    processes = multiprocessing.get_context("fork")
+    start, answers = processes.Barrier(2), processes.Queue()
+    runs = [processes.Process(target=_fill, args=(root, tmp_path, limit / 1e9, start, answers)) for _ in range(2)]
+    for run in runs:
+        run.start()
+    found = [answers.get(timeout=100) for _ in runs]
+    for run in runs:
+        run.join()
+    expected = [sample["A"].sum().item() for sample in _samples(_open("single", root, "off"))] * 6
+    assert found == [expected] * 2 and [run.exitcode for run in runs] == [0, 0]
     sizes = [size for _, size, _ in entries(tmp_path)]
     assert len(sizes) == min(4, int(images_that_fit)) and sum(sizes) <= limit
     assert not list(tmp_path.rglob("*.tmp"))

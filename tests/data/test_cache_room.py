@@ -24,6 +24,11 @@ def _fill(folder: pathlib.Path, count: int, age: float = 0.0) -> None:
         os.utime(path, (used, used))
 
 
+def _claim(room: Room, size: float) -> bool:
+    with room.claim(int(size)) as fits:
+        return fits
+
+
 def _left(folder: pathlib.Path) -> list[str]:
     return sorted(pathlib.Path(path).stem for _, _, path in entries(folder))
 
@@ -31,9 +36,9 @@ def _left(folder: pathlib.Path) -> list[str]:
 def test_the_least_recently_used_go_first_and_only_as_many_as_needed(tmp_path: pathlib.Path) -> None:
     _fill(tmp_path, 5, age=1000)
     room = Room(tmp_path, 5.5 * SIZE)
-    assert room.reserve(SIZE // 2) and _left(tmp_path) == list("01234")
+    assert _claim(room, SIZE // 2) and _left(tmp_path) == list("01234")
     os.utime(tmp_path / "00/0.safetensors")
-    assert room.reserve(2 * SIZE) and _left(tmp_path) == list("034")
+    assert _claim(room, 2 * SIZE) and _left(tmp_path) == list("034")
     assert room.used() == 5 * SIZE
 
 
@@ -52,7 +57,7 @@ def test_what_this_run_uses_is_not_replaced_by_what_does_not_fit(
     room = Room(tmp_path, 3 * SIZE)
     time.sleep(0.01)
     _fill(tmp_path, 3)
-    assert not room.reserve(SIZE) and not room.reserve(SIZE) and len(_left(tmp_path)) == 3
+    assert not _claim(room, SIZE) and not _claim(room, SIZE) and len(_left(tmp_path)) == 3
     assert capsys.readouterr().err.count("is full; images beyond --cache_limit are decoded each time") == 1
     assert Room(tmp_path, 3 * SIZE).limit == 3 * SIZE
 
@@ -62,7 +67,7 @@ def test_a_lost_or_wrong_note_is_replaced_by_a_count(tmp_path: pathlib.Path) -> 
     for note in (None, "much", "99999999"):
         if note is not None:
             (tmp_path / "used_bytes").write_text(note)
-        assert Room(tmp_path, 5 * SIZE).reserve(SIZE) and Room(tmp_path, SIZE).used() == 4 * SIZE
+        assert _claim(Room(tmp_path, 5 * SIZE), SIZE) and Room(tmp_path, SIZE).used() == 4 * SIZE
         (tmp_path / "used_bytes").unlink()
 
 
@@ -71,7 +76,7 @@ def test_a_nearly_full_disk_is_left_to_others(tmp_path: pathlib.Path, monkeypatc
         free, total = 6 * SIZE, 100 * SIZE
 
     monkeypatch.setattr("shutil.disk_usage", lambda _: Disk)
-    assert Room(tmp_path, 1e9).reserve(SIZE // 2) and not Room(tmp_path, 1e9).reserve(2 * SIZE)
+    assert _claim(Room(tmp_path, 1e9), SIZE // 2) and not _claim(Room(tmp_path, 1e9), 2 * SIZE)
 
 
 def test_what_a_crash_left_is_cleared_away_after_an_hour(tmp_path: pathlib.Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.common import LoaderOptions
@@ -38,6 +38,7 @@ def _loader(count: int, batch_size: int, shard: Shard | None = None, **settings:
     return EpochLoader(_Numbered(count, **settings), options, seed=4, shuffle=True, **chosen)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 40), sizes, sizes)
 def test_micro_batches_and_shares_are_those_of_tensor_split(total: int, ranks: int, parts: int) -> None:
     batch = list(range(total))
@@ -49,6 +50,7 @@ def test_micro_batches_and_shares_are_those_of_tensor_split(total: int, ranks: i
     assert [share.counts(total) for share in shares] == [[len(piece) for piece in own] for own in pieces]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), sizes, sizes, sizes, st.integers(0, 3), st.booleans())
 def test_the_ranks_together_have_every_batch_in_order(
     count: int, batch_size: int, ranks: int, parts: int, skipped: int, shuffle: bool

@@ -51,6 +51,8 @@ def test_png_by_rows(tmp_path: pathlib.Path, shape: tuple[int, int, int], dtype:
     write_blocks(tmp_path / "y.png", shape, dtype, np.array_split(image, 3))
     assert np.array_equal(read_image(tmp_path / "y.png"), image)
     assert np.array_equal(whole(tmp_path / "y.png", shape, dtype), image)
+    write_blocks(tmp_path / "z.png", shape, dtype, [np.asfortranarray(image)])
+    assert np.array_equal(read_image(tmp_path / "z.png"), image)
 
 
 def filtered(image: np.ndarray, kind: int) -> bytes:

@@ -74,8 +74,9 @@ def test_on_the_cpu_nothing_is_made_ahead() -> None:
 
 @pytest.fixture
 def streams(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stand in for an accelerator's streams."""
-    monkeypatch.setattr("torch.Stream", lambda device: contextlib.nullcontext())
+    """Stand in for a GPU's streams."""
+    monkeypatch.setattr("torch.cuda.Stream", lambda device: None)
+    monkeypatch.setattr("torch.cuda.stream", contextlib.nullcontext)
     monkeypatch.setattr("data.transfer._wait", lambda batch, device, copies: batch)
 
 

@@ -10,8 +10,10 @@ def main() -> int:
     """Parse the flags, open the run, translate, measure."""
     options = TestOptions().parse()  # before torch is imported, so that mistakes are answered at once
     from commands.testing import TestingSession
+    from commands.translating import TranslatingSession
 
-    session = TestingSession(options)
+    single = options.values["input"] is not None
+    session = TranslatingSession(options) if single else TestingSession(options)
     return 0 if options.values["dry_run"] else session.run()
 
 

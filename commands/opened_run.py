@@ -9,6 +9,7 @@ from typing import Any
 from commands.build import build_model
 from inference.domain import Domain
 from inference.predictor import Predictor
+from inference.settings import InferenceOptions
 from inference.translator import Translator
 from models.base import TranslationModel
 from models.builder import Builder, Channels
@@ -51,11 +52,23 @@ def open_run(path: pathlib.Path, epoch: str, direction: str | None, gpu_ids: str
     """Open a run folder for one-sided translation."""
     words = ["--name", path.name, "--checkpoints_dir", str(path.parent), "--dataroot", ".", "--epoch", epoch]
     side = ["--direction", direction] if direction else []
-    options = TestOptions().parse([*words, "--model", "test", *side])
-    predictor = Predictor(load_model(options, path), choose_device(gpu_ids), test_norm=options.values["test_norm"])
-    return Translator(
-        predictor, (options.values["input_nc"], options.values["output_nc"]), saved_domains(options, path)
-    )
+    return translator_of(TestOptions().parse([*words, "--model", "test", "--gpu_ids", gpu_ids, *side]), path)
+
+
+def translator_of(options: Options, folder: pathlib.Path) -> Translator:
+    """Return what translates single images by the generator that test options describe."""
+    values = options.values
+    predictor = predictor_of(options, load_model(options, folder))
+    return Translator(predictor, (values["input_nc"], values["output_nc"]), saved_domains(options, folder))
+
+
+def predictor_of(options: Options, model: TranslationModel) -> Predictor:
+    """Return a model ready for inference as test options say."""
+    values, device = options.values, choose_device(options.values["gpu_ids"])
+    precision = values["precision"]
+    if precision == "auto" or (precision in ("tf32", "fp16") and device.type != "cuda"):
+        precision = "fp32"  # results must not depend on how fast the machine happens to be
+    return Predictor(model, device, precision, values["test_norm"], options.of(InferenceOptions))
 
 
 def open_weights(path: pathlib.Path, gpu_ids: str) -> Translator:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from commands.baselines import baseline_rows
 from commands.build import describe_networks
 from commands.domains import open_data
-from commands.opened_run import load_model
+from commands.opened_run import load_model, predictor_of
 from commands.report import Report
 from data.loader import sample_seed
 from inference.predictor import Predictor
@@ -22,7 +22,6 @@ from options.resolve import Options
 from options.saved import format_options, save_options
 from training.best import LABEL, describe_best
 from training.run_folder import run_folder
-from util.device import choose_device
 from util.errors import UserError
 
 
@@ -47,7 +46,7 @@ class TestingSession:
         report = Report(self.options, domains, paired=bool(dataset.pairs))
         with contextlib.suppress(OSError):  # the run may lie where nothing can be written
             save_options(self.options, self.run_folder, "test")
-        predictor = Predictor(self.model, choose_device(values["gpu_ids"]), values["precision"], values["test_norm"])
+        predictor = predictor_of(self.options, self.model)
         count = min(len(dataset), values["num_test"] or sys.maxsize)
         code = translate_all(predictor, dataset, count, values["seed"], report)
         report.finish(functools.partial(baseline_rows, self.options, dataset))

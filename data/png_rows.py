@@ -186,12 +186,12 @@ def write_png(
         _chunk(file, kind, content)
     compressor, above = zlib.compressobj(_LEVEL), np.zeros(width * channels * depth // 8, np.uint8)
     for block in blocks:
-        rows = block.astype(">u2").view(np.uint8) if depth == 16 else block
+        rows = block.astype(">u2", order="C").view(np.uint8) if depth == 16 else block
         rows = np.ascontiguousarray(rows).reshape(len(block), len(above))
         filtered = np.full((len(rows), rows.shape[1] + 1), 2, np.uint8)  # the difference to the row above
         np.subtract(rows, np.concatenate([above[None], rows[:-1]]), out=filtered[:, 1:])
         above = rows[-1].copy() if len(rows) else above
-        if data := compressor.compress(filtered):
+        if data := compressor.compress(filtered.data):
             _chunk(file, b"IDAT", data)
     _chunk(file, b"IDAT", compressor.flush())
     _chunk(file, b"IEND", b"")

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from inference.settings import InferenceOptions
 from inference.tiling.runner import Original, Runner, replaced_forward
-from inference.variants import SYMMETRIES, RunningMean, depends_on_batch, dropout_on, has_dropout
+from inference.tiling.symmetry import SYMMETRIES, Symmetry
+from inference.variants import RunningMean, depends_on_batch, dropout_on, has_dropout
 from models.base import Images, TranslationModel
 from util.device import arithmetic
 from util.errors import UserError
@@ -110,12 +111,16 @@ class Predictor:
 
     def _versions(self, model: TranslationModel, tensors: Mapping[str, Tensor]) -> Iterator[Images]:
         """Yield the images of one model for every symmetry and every pass with dropout."""
-        symmetries = SYMMETRIES if self.options.tta == "x8" else SYMMETRIES[:1]
-        for there, back in symmetries:
-            turned = {side: there(tensor) for side, tensor in tensors.items()}
+        for symmetry in self.symmetries:
+            turned = {side: symmetry.there(tensor) for side, tensor in tensors.items()}
             for number in range(max(1, self.options.mc_dropout)):
                 images = self._images(model, turned, number)
-                yield {label: back(image) for label, image in images.items()}
+                yield {label: symmetry.back(image) for label, image in images.items()}
+
+    @property
+    def symmetries(self) -> tuple[Symmetry, ...]:
+        """Return the turned and mirrored versions that are averaged."""
+        return SYMMETRIES if self.options.tta == "x8" else SYMMETRIES[:1]
 
     def _images(self, model: TranslationModel, tensors: Mapping[str, Tensor], number: int) -> Images:
         padded = {side: self._pad(tensor).to(self.device) for side, tensor in tensors.items()}

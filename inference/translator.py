@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from data.readers import read_image, read_info
 from data.sample import fit_channels
+from data.streams import read_metadata, write_blocks
 from data.value_range import DTYPE_RANGES
 from data.writers import as_hwc
 from inference.domain import Domain, fit_domains
+from inference.large import LargeFile, fits_in_memory
 from inference.outputs import to_file_values
 from inference.predictor import Predictor
 from util.errors import UserError
@@ -55,17 +59,39 @@ class Translator:
     def _translate(self, array: np.ndarray) -> np.ndarray:
         if array.dtype.name not in DTYPE_RANGES:
             raise TypeError(f"an image of {array.dtype}: convert it to uint8, uint16 or float32")
-        source, target = self._domains_of(array.dtype.name)
+        source, target = self.domains_of(array.dtype.name)
         fitted = fit_channels(as_hwc(array), self.channels[0], pathlib.Path("image"), "input_nc")
         tensor = torch.from_numpy(source.range.normalize(fitted)).permute(2, 0, 1)[None].contiguous()
-        (result,) = (image for label, image in self.predictor({"A": tensor}).items() if label == "fake")
+        result = self.predictor({"A": tensor})[self.predictor.model.result]
         values = to_file_values(result[0], target.range, target.format.dtype)
         return values[..., 0] if array.ndim == 2 and values.shape[2] == 1 else values
 
-    def _domains_of(self, dtype: str) -> tuple[Domain, Domain]:
+    def domains_of(self, dtype: str, source: str = "image") -> tuple[Domain, Domain]:
+        """Return what the values of a source of this dtype mean, and those of its result.
+
+        UserError naming ``source`` where the run says nothing of this dtype.
+        """
         own = {side: Domain.whole(dtype, count) for side, count in zip("AB", self.channels, strict=True)}
-        domains = own | fit_domains(self.domains, {"A": dtype}, "image")
+        domains = own | fit_domains(self.domains, {"A": dtype}, source)
         return domains["A"], domains["B"]
+
+    def file(self, source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+        """Translate an image file of any size into another, with its depth, colour profile and EXIF.
+
+        Files too large for memory are read, translated and written in parts. ``target`` appears whole or not at all;
+        its suffix gives the format: .png, .tif and .webp without loss, .jpg at quality 95.
+
+        Raises:
+            UserError: the file is missing or damaged, the run cannot take it, or the format cannot hold the result.
+        """
+        source, target = pathlib.Path(source), pathlib.Path(target)
+        info = read_info(source)
+        domains = self.domains_of(info.dtype, str(source))
+        if not fits_in_memory(self.predictor, info, self.channels):
+            LargeFile(self.predictor, source, info, domains, self.channels).translate(target)
+            return
+        values = self._translate(read_image(source))
+        write_blocks(target, values.shape, values.dtype.name, [values], read_metadata(source))
 
 
 def _from_pil(image: Image.Image) -> np.ndarray:

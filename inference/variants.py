@@ -1,8 +1,8 @@
-"""Averages that make a result steadier: mirrored and turned versions, several models, dropout left on."""
+"""What averages of several passes need: their mean and deviation, dropout left on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -10,23 +10,6 @@ from torch import Tensor, nn
 
 from models.networks.dropout import Dropout
 from models.networks.stages import averages_over_the_image
-
-Transform = Callable[[Tensor], Tensor]
-
-
-def _turned(quarters: int, mirrored: bool) -> tuple[Transform, Transform]:
-    def there(x: Tensor) -> Tensor:
-        turned = torch.rot90(x, quarters, (-2, -1))
-        return turned.flip(-1) if mirrored else turned
-
-    def back(x: Tensor) -> Tensor:
-        return torch.rot90(x.flip(-1) if mirrored else x, -quarters, (-2, -1))
-
-    return there, back
-
-
-#: the 8 symmetries of a square, each with its inverse; the first changes nothing
-SYMMETRIES = tuple(_turned(quarters, mirrored) for mirrored in (False, True) for quarters in range(4))
 
 
 class RunningMean:

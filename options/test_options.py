@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from data.common import CommonDataOptions, LoaderOptions
+from inference.settings import InferenceOptions
 from options.base_options import BaseOptions, RunOptions
 from options.resolve import COMMAND_LINE, Options, Source
 from options.saved import check_identity, load_options, saved_source
@@ -20,6 +21,9 @@ from util.option import option
 class ResultOptions:
     """What test.py makes of a trained run."""
 
+    input: str | None = option(None, "image, folder or video to translate, in place of a data set", "session")
+    output: str | None = option(None, "where the translation of --input goes: a file, or a folder", "session")
+    skip_existing: bool = option(False, "leave out images whose results are there already", "session")
     results_dir: str = option("./results/", "folder of the results", "session")
     num_test: int | None = option(None, "translate only the first so many images; inf for all", "session", minimum=1)
     aspect_ratio: float = option(1.0, "width of the results relative to their height", "session", minimum=0.01)
@@ -56,6 +60,7 @@ class TestOptions(BaseOptions):
             Component("run", RunOptions),
             Component("computing", ComputeOptions),
             Component("results", ResultOptions),
+            Component("large images and averages", InferenceOptions),
             Component("data", CommonDataOptions),
             Component("loading", LoaderOptions),
         ]
@@ -65,18 +70,23 @@ class TestOptions(BaseOptions):
         if not folder.is_dir():
             raise UserError(f"{folder}: no such run{_other_runs(folder)}; check --name and --checkpoints_dir")
         saved = load_options(folder)
+        single = {"model": "test"} if given.get("input") else {}
+        given = single | given
+        defaults = Source("test default", _TEST_DEFAULTS | single, strict=False)
         if saved is None:
-            return [_from_weights(early), Source("test default", dict(_TEST_DEFAULTS), strict=False)]
+            return [_from_weights(early), defaults]
         source = saved_source(folder, saved)
         if given.get("model") not in (None, source.values["model"]):
             for name in _OF_THE_DATA_SET:
                 source.values.pop(name, None)
-        return [source, Source("test default", dict(_TEST_DEFAULTS), strict=False)]
+        return [source, defaults]
 
     def finish(self, options: Options) -> Options:
         values = options.values
-        if values["dataroot"] is None:
-            raise UserError("--dataroot is missing: name the folder of the images to translate")
+        if values["input"] is not None and values["model"] != "test":
+            raise UserError(f"--input translates by one generator: leave out --model {values['model']}")
+        if values["dataroot"] is None and values["input"] is None:
+            raise UserError("--dataroot is missing: name the folder of the images to translate, or one with --input")
         folder = run_folder(values["checkpoints_dir"], values["name"])
         saved = load_options(folder) or {}
         check_identity(saved, options, folder, allowed=_ANY_SIDE if values["model"] == "test" else ("model",))

@@ -24,7 +24,7 @@ from inference.tiling.thumbnail import packings, thumbnail
 from models.networks.stages import Join, Keep, Stage
 from util.errors import UserError
 
-_PROBE = 256  # pixels; side of the small image that tells how large the stored values are
+_PROBE = 128  # pixels; side of the small image that tells how large the stored values are
 NUMPY_NAMES = {"fp16": "float16", "fp32": "float32"}
 
 

@@ -72,7 +72,7 @@ class Runner:
         if tile is None:
             smallest = planning.tile_memory(needs, max(_LAST_RESORT, multiple), margin, per_row, size)
             raise planning.refusal(network, *size, smallest, budget, way)
-        tile = max(multiple, tile // self.shrink // multiple * multiple)
+        tile = max(multiple, min(tile, _LAST_RESORT), tile // self.shrink // multiple * multiple)
         memory = planning.tile_memory(needs, tile, margin, per_row, size)
         batch = planning.tiles_at_once(needs, tile, margin, budget) if self.device.type != "cpu" else 1
         scratch = int(needs.stored * size[0] * size[1]) if way == "layered" else 0

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from inference.tiling.boxes import Box
 from inference.tiling.scratch import Scratch
+from inference.tiling.symmetry import Symmetry
 
 
 class Source(Protocol):
@@ -75,3 +76,15 @@ class Padded:
         if held == asked:
             return part
         return part[..., rows - held.top, :][..., columns - held.left]
+
+
+class Turned:
+    """A source under one of the symmetries of a square."""
+
+    def __init__(self, source: Source, symmetry: Symmetry) -> None:
+        self.source, self.symmetry, self.channels = source, symmetry, source.channels
+        self.frame = symmetry.size(source.frame)
+
+    def read(self, box: Box) -> Tensor:
+        """Return a part of it."""
+        return self.symmetry.there(self.source.read(self.symmetry.box_back(box, self.source.frame)))

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inference.tiling.boxes import Box
+from inference.tiling.boxes import grid
 from inference.tiling.sources import Source
 from inference.tiling.statistics import Affine, Moments
 from models.networks.stages import Join, Keep, Stage
@@ -21,10 +21,12 @@ def thumbnail(source: Source, side: int, size_multiple: int) -> Tensor:
     """
     frame = source.frame
     factor = max(1, -(-max(frame.height, frame.width) // side))
-    step = 64 * factor
-    strips = [Box(top, 0, min(top + step, frame.height), frame.width) for top in range(0, frame.height, step)]
-    pooled = [F.avg_pool2d(source.read(strip), factor, ceil_mode=True) for strip in strips]
-    small = torch.cat(pooled, 2)
+    step = factor * max(1, 1024 // factor)
+    rows = []
+    for top in range(0, frame.height, step):
+        boxes = [box for box in grid(frame, step) if box.top == top]
+        rows.append(torch.cat([F.avg_pool2d(source.read(box), factor, ceil_mode=True) for box in boxes], 3))
+    small = torch.cat(rows, 2)
     height, width = (-(-max(16, size) // size_multiple) * size_multiple for size in small.shape[-2:])
     return F.pad(small, (0, width - small.shape[3], 0, height - small.shape[2]), mode="replicate")
 

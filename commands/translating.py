@@ -1,0 +1,48 @@
+"""``test.py --input FILE --output FILE``: images, folders and videos, without a data set or a page."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+
+from tqdm import tqdm
+
+from commands.opened_run import translator_of
+from inference.folders import Outcome, list_work, translate_files
+from options.resolve import Options
+from training.run_folder import run_folder
+from util.errors import UserError
+
+
+class TranslatingSession:
+    """Open the run at once, and translate on :meth:`run`."""
+
+    def __init__(self, options: Options) -> None:
+        values = options.values
+        if values["output"] is None:
+            raise UserError(f"--input {values['input']}: say with --output where the result goes")
+        self.source, self.target = (pathlib.Path(values[name]).expanduser() for name in ("input", "output"))
+        self.work = list_work(self.source, self.target)
+        self.skip_existing = values["skip_existing"]
+        self.translator = translator_of(options, run_folder(values["checkpoints_dir"], values["name"]))
+
+    def run(self) -> int:
+        """Translate every file; return 0, 1 when some failed, or 130 after Ctrl-C. What is done is kept."""
+        outcome, bar = Outcome(), tqdm(total=len(self.work), unit="image", dynamic_ncols=True, disable=None)
+        try:
+            with bar:
+                for latest in translate_files(self.translator, self.work, skip_existing=self.skip_existing):
+                    outcome = latest
+                    bar.update()
+        except KeyboardInterrupt:
+            print(f"interrupted; {outcome.done} of {len(self.work)} files are done", file=sys.stderr)
+            return 130
+        return self._report(outcome)
+
+    def _report(self, outcome: Outcome) -> int:
+        for line in outcome.failures:
+            print(f"failed: {line}", file=sys.stderr)
+        skipped = f", {outcome.skipped} were there already" if outcome.skipped else ""
+        failed = f", {len(outcome.failures)} failed" if outcome.failures else ""
+        print(f"{outcome.done} of {len(self.work)} files translated{skipped}{failed}: {self.target}")
+        return 1 if outcome.failures else 0

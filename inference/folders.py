@@ -1,0 +1,86 @@
+"""Many files through one model: one at a time, so that the memory does not grow; a failure stops only its own file."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from data.listing import images_in, output_names
+from data.readers import read_info
+from data.writers import FileFormat
+from inference.translator import Translator
+from inference.video import VIDEO_SUFFIXES, translate_video
+from util.errors import UserError
+
+_WRITTEN = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp", ".npy")
+
+
+@dataclass
+class Outcome:
+    """What has become of the files so far: ``failures`` holds one line each."""
+
+    done: int = 0
+    skipped: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+def list_work(source: pathlib.Path, target: pathlib.Path) -> list[tuple[pathlib.Path, pathlib.Path]]:
+    """Return (file to read, file to write) pairs for a file or a folder; those of a folder lack their suffix.
+
+    Raises:
+        UserError: there is nothing to read, or the target does not suit.
+    """
+    if source.is_dir():
+        if target.suffix.lower() in _WRITTEN or target.is_file():
+            raise UserError(f"--output {target}: --input {source} is a folder, so this must be one too")
+        files = images_in(source, "the images to translate")
+        names = output_names(files, source)
+        return [(path, target / name) for path, name in zip(files, names, strict=True)]
+    if not source.is_file():
+        raise UserError(f"--input {source}: no such file or folder")
+    inside = target.is_dir() or not target.suffix
+    return [(source, target / source.stem if inside else target)]
+
+
+def translate_files(
+    translator: Translator, work: Iterable[tuple[pathlib.Path, pathlib.Path]], *, skip_existing: bool = False
+) -> Iterator[Outcome]:
+    """Translate file by file and yield the outcome so far after each; a file that fails is named and passed over.
+
+    Args:
+        skip_existing: leave out files whose result is there already, as after an interruption.
+    """
+    outcome = Outcome()
+    for source, target in work:
+        try:
+            target = target if target.suffix.lower() in _endings(source) else _with_suffix(translator, source, target)
+            if skip_existing and target.is_file():
+                outcome.skipped += 1
+            else:
+                _translate(translator, source, target)
+                outcome.done += 1
+        except (UserError, OSError) as error:
+            outcome.failures.append(str(error) if str(source) in str(error) else f"{source}: {error}")
+        yield outcome
+
+
+def _endings(source: pathlib.Path) -> tuple[str, ...]:
+    return VIDEO_SUFFIXES if source.suffix.lower() in VIDEO_SUFFIXES else _WRITTEN
+
+
+def _translate(translator: Translator, source: pathlib.Path, target: pathlib.Path) -> None:
+    if target.resolve() == source.resolve():
+        raise UserError(f"{source}: would be overwritten by its own translation; choose another --output")
+    if source.suffix.lower() in VIDEO_SUFFIXES:
+        translate_video(translator, source, target)
+    else:
+        translator.file(source, target)
+
+
+def _with_suffix(translator: Translator, source: pathlib.Path, target: pathlib.Path) -> pathlib.Path:
+    """Return the target under the suffix of a format that holds the result without loss."""
+    if source.suffix.lower() in VIDEO_SUFFIXES:
+        return target.with_name(target.name + ".mp4")
+    _, domain = translator.domains_of(read_info(source).dtype, str(source))
+    return target.with_name(target.name + FileFormat(domain.format.dtype, translator.channels[1]).suffix)

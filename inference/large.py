@@ -1,0 +1,147 @@
+"""Files too large for memory: read in parts, translated in tiles, written in parts."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import pathlib
+from collections.abc import Generator, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data.readers import ImageInfo
+from data.sample import fit_channels
+from data.streams import read_blocks, read_metadata, write_blocks
+from inference.domain import Domain
+from inference.outputs import to_file_values
+from inference.predictor import Predictor, margins
+from inference.tiling.boxes import Box, grid
+from inference.tiling.local import Tile, bands
+from inference.tiling.memory import free_memory
+from inference.tiling.scratch import Scratch
+from inference.tiling.sources import Padded, ScratchSource, Source, Turned
+from inference.tiling.symmetry import Symmetry
+from util.device import arithmetic
+from util.errors import UserError
+
+_BAND = 512  # pixels; rows of a finished average that are written at once
+_IN_MEMORY = 40  # bytes for each number of an image that is translated in memory: floats, copies, file values
+
+
+def fits_in_memory(predictor: Predictor, info: ImageInfo, channels: tuple[int, int]) -> bool:
+    """Return whether an image and its result can be held in memory beside what the network takes."""
+    numbers = info.height * info.width * (channels[0] + channels[1] * predictor.scale**2)
+    return _IN_MEMORY * numbers < free_memory(torch.device("cpu"), predictor.runner.limit) / 2
+
+
+class LargeFile:
+    """One file on its way through a model with one generator.
+
+    Args:
+        domains: of the source and the target.
+        channels: of the network's input and output.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        path: pathlib.Path,
+        info: ImageInfo,
+        domains: tuple[Domain, Domain],
+        channels: tuple[int, int],
+    ) -> None:
+        if predictor.options.mc_dropout:
+            raise UserError(f"{path}: --mc_dropout needs the whole image in memory; it is too large")
+        self.predictor, self.path, self.info, self.channels = predictor, path, info, channels
+        self.source, self.target = domains
+        self.folder = predictor.runner.scratch_folder()
+        self.height, self.width = (side * predictor.scale for side in (info.height, info.width))
+
+    def translate(self, output: pathlib.Path) -> None:
+        """Write the result, whole or not at all; UserError where the file is damaged or memory runs out."""
+        shape, dtype = (self.height, self.width, self.channels[1]), self.target.format.dtype
+        with contextlib.closing(self._spooled()) as scratch:
+            while True:
+                try:
+                    write_blocks(output, shape, dtype, self._rows(scratch), read_metadata(self.path))
+                    return
+                except (RuntimeError, MemoryError) as error:
+                    self.predictor.retreat(error)
+
+    def _spooled(self) -> Scratch:
+        """Return the file's values, decoded, in a scratch file."""
+        info = self.info
+        scratch = Scratch(info.height, info.width, info.channels, info.dtype, self.folder)
+        for top, left, values in read_blocks(self.path):
+            scratch.write(Box(top, left, top + values.shape[0], left + values.shape[1]), values)
+        return scratch
+
+    def _rows(self, scratch: Scratch) -> Iterator[np.ndarray]:
+        """Yield the result's file values by blocks of rows."""
+        image = ScratchSource(scratch, self._network_values, self.channels[0])
+        with contextlib.closing(self._averaged(image)) as tiles:
+            for band in bands(tiles):
+                yield self._joined(band)
+
+    def _network_values(self, values: np.ndarray) -> np.ndarray:
+        return self.source.range.normalize(fit_channels(values, self.channels[0], self.path, "input_nc"))
+
+    def _joined(self, band: Sequence[Tile]) -> np.ndarray:
+        rows = np.empty((band[0][0].height, self.width, self.channels[1]), self.target.format.dtype)
+        for box, values in band:
+            rows[:, box.left : box.right] = to_file_values(values[0], self.target.range, self.target.format.dtype)
+        return rows
+
+    def _averaged(self, image: Source) -> Generator[Tile, None, None]:
+        """Yield the tiles of the mean over models and symmetries."""
+        versions = [(model, symmetry) for model in self.predictor.models for symmetry in self.predictor.symmetries]
+        per_row = (
+            4.0 * self.width * self.predictor.scale * self.channels[1] * np.dtype(self.target.format.dtype).itemsize
+        )
+        translate = functools.partial(one_sided, self.predictor, image, per_row)
+        if len(versions) == 1:
+            yield from translate(*versions[0])
+            return
+        mean = Scratch(self.height, self.width, self.channels[1], "float32", self.folder)
+        with contextlib.closing(mean):
+            for number, version in enumerate(versions, start=1):
+                for box, values in translate(*version):
+                    new = values[0].permute(1, 2, 0).numpy()
+                    old = mean.read(box) if number > 1 else np.float32(0)
+                    mean.write(box, old + (new - old) / number)
+            for box in grid(Box(0, 0, self.height, self.width), _BAND):
+                yield box, torch.from_numpy(mean.read(box)).permute(2, 0, 1)[None]
+
+
+@torch.no_grad()
+def one_sided(
+    predictor: Predictor, image: Source, per_row: float, model: torch.nn.Module, symmetry: Symmetry
+) -> Iterator[Tile]:
+    """Yield (box of the result, (1,C,h,w)) from one generator and one turned version of the image.
+
+    Boxes come row by row where the symmetry changes nothing.
+    """
+    (network,) = model.networks().values()  # type: ignore[operator]
+    turned, multiple = Turned(image, symmetry), predictor.size_multiple
+    frame, scale = turned.frame, getattr(network, "scale", 1)
+    (top, below), (left, right) = margins(frame.height, multiple), margins(frame.width, multiple)
+    padded = Padded(turned, top, left, top + frame.height + below, left + frame.width + right)
+    plan = predictor.runner.plan(network, padded.channels, padded.frame.height, padded.frame.width, per_row)
+    predictor.runner.announce(plan, padded.frame.height, padded.frame.width)
+    size = image.frame.scaled(scale)
+    with arithmetic(predictor.device, predictor.precision):
+        for box, values in predictor.runner.tiles(network, padded, plan):
+            kept = box.moved(-top * scale, -left * scale)
+            inside = Box(max(0, kept.top), max(0, kept.left), *_ends(kept, frame.scaled(scale)))
+            if inside.height > 0 and inside.width > 0:
+                yield symmetry.box_back(inside, size), symmetry.back(_part(values, inside.within(kept)))
+
+
+def _ends(box: Box, frame: Box) -> tuple[int, int]:
+    return min(box.bottom, frame.bottom), min(box.right, frame.right)
+
+
+def _part(values: Tensor, box: Box) -> Tensor:
+    return values[..., box.top : box.bottom, box.left : box.right]

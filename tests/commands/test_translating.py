@@ -1,0 +1,141 @@
+"""test.py --input FILE --output FILE: files, folders and videos."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+import a2b
+from commands.translating import TranslatingSession
+from data.readers import read_image
+from data.writers import write_image
+from models.files import save_networks
+from options.test_options import TestOptions
+from util.errors import UserError
+
+
+def noise(height: int, width: int, dtype: str = "uint8", seed: int = 0) -> np.ndarray:
+    values = np.random.default_rng(seed).random((height, width, 3))
+    return (values * np.iinfo(dtype).max).astype(dtype)
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Return a folder with the run "tiny": weights alone."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    network = a2b.build_generator("resnet_6blocks", ngf=4, norm="batch", init_gain=0.1, no_dropout=True)
+    dropping = a2b.build_generator("resnet_6blocks", ngf=4, norm="batch", init_gain=0.1)
+    for name, generator in (("tiny", network), ("dropping", dropping)):
+        (folder / name).mkdir()
+        save_networks({"G": generator}, folder / name, "latest")
+    return folder
+
+
+@pytest.fixture
+def translate(checkpoints: pathlib.Path) -> Callable[..., int]:
+    def run(source: pathlib.Path, target: pathlib.Path, *words: object, name: str = "tiny") -> int:
+        given = ["--name", name, "--checkpoints_dir", checkpoints, "--gpu_ids", "-1"]
+        words = ("--input", source, "--output", target, *given, *words)
+        return TranslatingSession(TestOptions().parse([str(word) for word in words])).run()
+
+    return run
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_one_file_keeps_its_size_and_depth(translate: Callable[..., int], tmp_path: pathlib.Path, dtype: str,
+                                           checkpoints: pathlib.Path) -> None:  # fmt: skip
+    image = noise(37, 50, dtype)
+    write_image(tmp_path / "in.png", image)
+    assert translate(tmp_path / "in.png", tmp_path / "new" / "out.tif") == 0
+    result = read_image(tmp_path / "new" / "out.tif")
+    assert result.shape == image.shape and result.dtype == image.dtype
+    assert np.array_equal(result, a2b.load(checkpoints / "tiny", gpu_ids="-1")(image))
+    assert translate(tmp_path / "in.png", tmp_path / "new") == 0
+    assert np.array_equal(read_image(tmp_path / "new" / "in.png"), result)
+
+
+def test_a_folder_keeps_its_tree_goes_on_after_a_failure_and_takes_up_again(
+    translate: Callable[..., int], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, name in enumerate(("a.png", "deep/a.png", "deep/b.tif", "z.png")):
+        write_image(tmp_path / "in" / name, noise(20, 24, seed=seed))
+    Image.fromarray(noise(20, 24)).save(tmp_path / "in" / "photo.jpg")
+    (tmp_path / "in" / "bad.png").write_bytes(b"no image")
+    assert translate(tmp_path / "in", tmp_path / "out") == 1
+    shown = capsys.readouterr()
+    assert [line for line in shown.err.splitlines() if "bad.png" in line][0].startswith("failed: ")
+    assert "5 of 6 files translated, 1 failed" in shown.out
+    made = sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.*"))
+    assert made == ["a.png", "deep/a.png", "deep/b.png", "photo.png", "z.png"]
+    (tmp_path / "out" / "z.png").unlink()
+    before = (tmp_path / "out" / "a.png").stat().st_mtime_ns
+    (tmp_path / "in" / "bad.png").unlink()
+    assert translate(tmp_path / "in", tmp_path / "out", "--skip_existing") == 0
+    assert "1 of 5 files translated, 4 were there already" in capsys.readouterr().out
+    assert (tmp_path / "out" / "a.png").stat().st_mtime_ns == before
+
+
+def test_tiles_give_the_same_file(translate: Callable[..., int], tmp_path: pathlib.Path) -> None:
+    write_image(tmp_path / "in.png", noise(80, 90))
+    assert translate(tmp_path / "in.png", tmp_path / "whole.png") == 0
+    assert translate(tmp_path / "in.png", tmp_path / "tiles.png", "--tile_size", 32) == 0
+    assert np.array_equal(read_image(tmp_path / "whole.png"), read_image(tmp_path / "tiles.png"))
+
+
+def test_a_video_is_translated_frame_by_frame(translate: Callable[..., int], tmp_path: pathlib.Path) -> None:
+    source, target = tmp_path / "in.avi", tmp_path / "out.avi"
+    writer = cv2.VideoWriter(str(source), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (48, 32))
+    if not writer.isOpened():
+        pytest.skip("this OpenCV writes no video")
+    for seed in range(3):
+        writer.write(noise(32, 48, seed=seed))
+    writer.release()
+    assert translate(source, target) == 0
+    capture = cv2.VideoCapture(str(target))
+    assert (capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)) == (3, 10)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.avi", "out.avi"]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "words", "part"),
+    [
+        ("none.png", "out.png", [], "no such file or folder"),
+        (".", "out.png", [], "must be one too"),
+        ("in.png", "out.png", ["--model", "pix2pix"], "leave out --model pix2pix"),
+        ("in.png", "out.png", ["--max_memory", "much"], "such as 2GB"),
+        ("in.png", "out.png", ["--mc_dropout", "4"], "trained with dropout"),
+    ],
+)
+def test_mistakes_are_one_line(
+    translate: Callable[..., int], tmp_path: pathlib.Path, source: str, target: str, words: list[str], part: str
+) -> None:
+    write_image(tmp_path / "in.png", noise(8, 8))
+    with pytest.raises(UserError, match=part):
+        translate(tmp_path / source, tmp_path / target, *words)
+
+
+def test_a_format_that_cannot_hold_the_result_fails_that_file(
+    translate: Callable[..., int], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_image(tmp_path / "in.png", noise(8, 8, "uint16"))
+    assert translate(tmp_path / "in.png", tmp_path / "out.jpg") == 1
+    assert "out.jpg" in capsys.readouterr().err
+    assert translate(tmp_path / "in.png", tmp_path / "in.png") == 1
+    assert "overwritten by its own translation" in capsys.readouterr().err
+    assert np.array_equal(read_image(tmp_path / "in.png"), noise(8, 8, "uint16"))
+
+
+def test_the_command(
+    checkpoints: pathlib.Path, tmp_path: pathlib.Path, script: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    write_image(tmp_path / "in.png", noise(20, 20))
+    words = ["--name", "tiny", "--checkpoints_dir", checkpoints, "--gpu_ids", -1]
+    done = script("test.py", *words, "--input", tmp_path / "in.png", "--output", tmp_path / "out.png")
+    assert done.returncode == 0 and "1 of 1 files translated" in done.stdout
+    assert read_image(tmp_path / "out.png").shape == (20, 20, 3)

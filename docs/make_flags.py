@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from data.tools.parser import Parser
 from options.base_options import REGISTRIES, BaseOptions
+from options.export_options import ExportOptions
 from options.schema import Component, Flag, flags_of
 from options.serve_options import ServeOptions
 from options.spellings import RENAMED
@@ -47,7 +48,7 @@ def page() -> str:
 
 def _roots() -> Iterator[str]:
     """Yield the groups that every command has: those of both scripts, then those of one."""
-    commands: list[BaseOptions] = [TrainOptions(), TestOptions(), ServeOptions()]
+    commands: list[BaseOptions] = [TrainOptions(), TestOptions(), ServeOptions(), ExportOptions()]
     scripts: dict[type, list[str]] = {}
     groups: dict[type, Component] = {}
     for command in commands:

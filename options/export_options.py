@@ -26,7 +26,7 @@ class ExportedRunOptions:
     )
     test_norm: str = option(
         "auto",
-        "statistics of batch norm in the file, as in test.py: auto, batch (of each image) or running",
+        "statistics of batch norm in the file: batch = each image's own, running = the training's; auto as in test.py",
         "session",
         choices=("auto", "batch", "running"),
     )

@@ -103,7 +103,8 @@ def test_importing_the_packages_imports_no_torch() -> None:
     "words",
     [
         *(["train.py", "--help"], ["train.py", "--help", "--model", "pix2pix", "--gan_mode", "wgangp"]),
-        *(["test.py", "--help"], ["serve.py", "--help"], ["train.py", "--batch_sise", "4"]),
+        *(["test.py", "--help"], ["serve.py", "--help"], ["export.py", "--help"]),
+        ["train.py", "--batch_sise", "4"],
     ],
     ids=" ".join,
 )

@@ -21,7 +21,7 @@ LIMIT = 5e-5  # of values in 0..1, which is 1e-4 of the networks' -1..1
 
 def runner_of(predictor: Predictor) -> Runner:
     """Return a predictor of one generator as a function of images in [0,1]: what every file is compared with."""
-    return lambda image: predictor({"A": image * 2 - 1})["fake"] * 0.5 + 0.5
+    return lambda image: predictor({"A": image * 2 - 1})[predictor.model.result] * 0.5 + 0.5
 
 
 def trial_sizes(multiple: int, size: int = 256) -> list[tuple[int, int, int]]:

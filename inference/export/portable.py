@@ -86,7 +86,7 @@ class PortableModel(nn.Module):
         top, rows = padding(height, self.size_multiple)
         left, columns = padding(width, self.size_multiple)
         padded = image.index_select(-2, rows).index_select(-1, columns)
-        result = self.model({"A": (padded * 2 - 1).to(self.dtype)})["fake"].float() * 0.5 + 0.5
+        result = self.model({"A": (padded * 2 - 1).to(self.dtype)})[self.model.result].float() * 0.5 + 0.5
         kept_rows = torch.arange(height * self.scale) + top * self.scale
         kept_columns = torch.arange(width * self.scale) + left * self.scale
         return result.index_select(-2, kept_rows).index_select(-1, kept_columns)

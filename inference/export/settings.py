@@ -31,7 +31,7 @@ class ExportFileOptions:
     calibration: str | None = option(None, "folder of images to calibrate int8 on, in place of the split", "session")
     test: str | None = option(None, "folder of other images to judge on; none: the data set's test split", "session")
     num_images: int = option(32, "most images to calibrate on, and most to judge on", "session", minimum=1)
-    min_psnr: float = option(40.0, "int8 files below this PSNR in dB are not kept", "session", minimum=0)
+    min_psnr: float = option(40.0, "fp16 and int8 files below this PSNR in dB are not kept", "session", minimum=0)
 
 
 def planned(options: ExportFileOptions) -> list[tuple[str, str]]:

@@ -15,14 +15,18 @@ import a2b
 import prepare
 from models.files import save_networks
 from options.base_options import BaseOptions
+from options.export_options import ExportOptions
 from options.saved import save_options
 from options.serve_options import ServeOptions
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
 from tests.docs.pages import PAGES, ROOT, code_blocks
 
-_COMMAND = re.compile(r"(?:python (?:train|test|prepare|serve)\.py|make) .*")
-_OPTIONS: dict[str, type[BaseOptions]] = {"train.py": TrainOptions, "test.py": TestOptions, "serve.py": ServeOptions}
+_COMMAND = re.compile(r"(?:python (?:train|test|prepare|serve|export)\.py|make) .*")
+_OPTIONS: dict[str, type[BaseOptions]] = {
+    **{"train.py": TrainOptions, "test.py": TestOptions},
+    **{"serve.py": ServeOptions, "export.py": ExportOptions},
+}
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 

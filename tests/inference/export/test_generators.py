@@ -99,6 +99,6 @@ def test_half_precision_reaches_the_convolutions_but_not_the_norms() -> None:
     image = torch.rand(1, 3, 18, 21)
     result = model(image)
     assert result.dtype == torch.float32
-    torch.testing.assert_close(result, runner_of(predictor)(image), atol=2e-3, rtol=0)
+    assert compare([runner_of(predictor)(image)], [result])[1] > 50
     (network,) = predictor.model.networks().values()
     assert {p.dtype for p in network.parameters()} == {torch.float32}, "the run itself stays as it is"

@@ -57,6 +57,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--tries", type=int, default=8, help="tries of each other fault (%(default)s)")
     parser.add_argument("--faults", default=",".join(FAULTS), help="which, by commas (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="of the random instants (%(default)s)")
+    parser.add_argument(
+        "--setups",
+        type=int,
+        default=len(SETUPS),
+        choices=range(2, len(SETUPS) + 1),
+        help="kinds of trainings (%(default)s)",
+    )
     parser.add_argument("--jobs", type=int, default=2, help="trainings at the same time (%(default)s)")
     parser.add_argument("--folder", help="where the trainings are written (default: the system's temporary folder)")
     parser.add_argument("--no_docs", action="store_true", help="print the table only")
@@ -71,7 +78,7 @@ def _measure(root: pathlib.Path, args: argparse.Namespace) -> list[Count]:
     write_data(root)
     context = multiprocessing.get_context("fork")
     with concurrent.futures.ProcessPoolExecutor(args.jobs, context) as pool:
-        references = list(pool.map(undisturbed, [root] * len(SETUPS), range(len(SETUPS))))
+        references = list(pool.map(undisturbed, [root] * args.setups, range(args.setups)))
         tasks = [
             pool.submit(_count, root, references, args.seed, 1000 * number, *task)
             for number, task in enumerate(_tasks(args))

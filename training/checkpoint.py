@@ -31,7 +31,7 @@ def save_state(folder: pathlib.Path, state: dict[str, Any]) -> None:
         raise UserError(f"{folder}: the run's folder has vanished; bring it back and use --continue_train")
     try:
         with atomic_file(folder / NEW) as file:
-            torch.save(state | {"format": FORMAT}, file)
+            torch.save(state | {"format": FORMAT, "arithmetic": _arithmetic()}, file)
         verify_torch_file(folder / NEW)
         if path.exists():
             os.replace(path, folder / PREVIOUS)
@@ -55,11 +55,26 @@ def load_state(folder: pathlib.Path) -> dict[str, Any]:
         try:
             state = load_torch_file(path)
             if state["format"] == FORMAT:
+                _compare(state.get("arithmetic", {}))
                 return state
             print(f"{path}: written by another version of the program; skipped", file=sys.stderr)
         except Exception as error:  # damaged or hostile bytes make the reader raise anything
             print(f"{path}: damaged ({one_line(error)}); trying the save before it", file=sys.stderr)
     raise UserError(f"{folder}: nothing to continue (no readable {FILE}); leave out --continue_train to start anew")
+
+
+def _arithmetic() -> dict[str, str]:
+    """Return what the last bits of a result depend on, beside the device."""
+    return {"torch": str(torch.__version__), "threads": str(torch.get_num_threads())}
+
+
+def _compare(before: dict[str, str]) -> None:
+    """Say when going on cannot give the same last bits as never having stopped."""
+    changed = [
+        f"{name} {before[name]}, now {now}" for name, now in _arithmetic().items() if before.get(name, now) != now
+    ]
+    if changed:
+        print(f"note: saved with {'; '.join(changed)}: results will differ in the last digits", file=sys.stderr)
 
 
 def remove_unfinished(folder: pathlib.Path) -> None:

@@ -173,3 +173,14 @@ def test_a_packed_file_is_refused_before_it_is_unpacked(
     with pytest.raises(UserError, match="nothing to continue"):
         load_state(tmp_path)
     assert "compressed" in capsys.readouterr().err
+
+
+def test_other_arithmetic_is_said(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _save(tmp_path, 1)
+    load_state(tmp_path)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    assert load_state(tmp_path)["number"] == 1
+    assert capsys.readouterr().err == "note: saved with threads 1, now 7: results will differ in the last digits\n"

@@ -15,6 +15,7 @@ from data.writers import FileFormat
 from inference.domains import Domains
 from models.base import Batch, Images, Losses, Phase, TranslationModel
 from training.previews import Previewer
+from training.ranks import Ranks
 from training.validator import Validator, other_norm
 from util.errors import UserError
 
@@ -54,7 +55,7 @@ class Model(TranslationModel):
 class Updater:
     """Stands for the update step; the average is another shift."""
 
-    device = torch.device("cpu")
+    device, ranks = torch.device("cpu"), Ranks()
 
     def __init__(self, model: Model, average: float | None = None) -> None:
         self.model, self.average, self.has_average = model, average, average is not None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pathlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from torch import Tensor
 
+from commands.result_log import Finished, ResultLog
 from data.writers import FileFormat, preview, write_image
 from evaluation.metrics import MetricTable, evaluate_pair, load_lpips
 from evaluation.page import ResultsPage
@@ -15,6 +17,7 @@ from inference.domains import Domains
 from inference.outputs import stretch
 from options.resolve import Options
 from options.test_options import ResultOptions
+from util.files import write_text
 
 Row = dict[str, float]
 Baselines = Callable[[Sequence[str]], dict[str, Row]]
@@ -33,19 +36,35 @@ class Report:
     """Writes image by image; metrics and page at the end.
 
     Args:
+        result: the label that is measured, where ``paired``, against "real_B".
         paired: whether each output has a target to be measured against.
     """
 
-    def __init__(self, options: Options, domains: Domains, *, paired: bool) -> None:
+    def __init__(self, options: Options, domains: Domains, result: str, *, paired: bool) -> None:
         values, self.folder, self.domains = options.values, results_folder(options), domains
         self.aspect_ratio = options.of(ResultOptions).aspect_ratio
         title = f"{values['name']}: {values['phase']}, epoch {values['epoch']}"
         self.page = ResultsPage(self.folder, title, values["display_winsize"], values, options.sources)
         self.table, self.unchanged = MetricTable(), MetricTable()
-        self.paired, self.lpips = paired, load_lpips(values["lpips_weights"]) if paired else None
+        self.result, self.paired = result, paired
+        self.lpips = load_lpips(values["lpips_weights"]) if paired else None
+        self.log = ResultLog(self.folder, resume=values["skip_existing"])
+        self.failures: list[str] = []
 
     def __len__(self) -> int:
         return len(self.page)
+
+    def take_over(self, name: str) -> bool:
+        """Count in an image that an earlier test has finished; return whether there is one (--skip_existing)."""
+        row = self.log.finished(name)
+        if row is None:
+            return False
+        self._count(row)
+        return True
+
+    def fail(self, reason: str) -> None:
+        """Note an image that could not be translated."""
+        self.failures.append(reason)
 
     def add(self, name: str, tensors: Mapping[str, Tensor], mask: Tensor | None = None) -> None:
         """Write one sample's images and measure them.
@@ -56,31 +75,40 @@ class Report:
         """
         masks = {"real_B": mask}
         images = {label: self.domains.values(label, image, masks.get(label)) for label, image in tensors.items()}
-        row = self._measure(name, tensors, images) if self.paired and "real_B" in images else {}
-        self._keep(name, {label: stretch(image, self.aspect_ratio) for label, image in images.items()}, row)
-
-    def _measure(self, name: str, tensors: Mapping[str, Tensor], images: Mapping[str, np.ndarray]) -> Row:
-        target, value_range = images["real_B"], self.domains.range("real_B")
-        row = evaluate_pair(images["fake_B"], target, value_range, self.lpips)
-        self.table.add(name, row)
-        if images["real_A"].shape == target.shape:
-            unchanged = self.domains.values("real_B", tensors["real_A"])
-            self.unchanged.add(name, evaluate_pair(unchanged, target, value_range, self.lpips))
-        return row
-
-    def _keep(self, name: str, images: Mapping[str, np.ndarray], row: Row) -> None:
+        measured = self.paired and "real_B" in images
+        row, unchanged = self._measure(tensors, images) if measured else ({}, {})
+        images = {label: stretch(image, self.aspect_ratio) for label, image in images.items()}
         files = {label: self._file(name, label, image) for label, image in images.items()}
         for label, image in images.items():
             write_image(files[label], image)
-        previews = {label: preview(image, self.domains.range(label)) for label, image in images.items()}
-        self.page.add(name, files, previews, row)
+        below = {label: path.relative_to(self.folder).as_posix() for label, path in files.items()}
+        finished = Finished(name, below, row, unchanged)
+        self._count(finished, {label: preview(image, self.domains.range(label)) for label, image in images.items()})
+        self.log.add(finished)
+
+    def _measure(self, tensors: Mapping[str, Tensor], images: Mapping[str, np.ndarray]) -> tuple[Row, Row]:
+        """Return the metrics of the result, and those of the input where it has the target's shape."""
+        target, value_range = images["real_B"], self.domains.range("real_B")
+        row = evaluate_pair(images[self.result], target, value_range, self.lpips)
+        if images["real_A"].shape != target.shape:
+            return row, {}
+        return row, evaluate_pair(self.domains.values("real_B", tensors["real_A"]), target, value_range, self.lpips)
+
+    def _count(self, row: Finished, previews: Mapping[str, np.ndarray] | None = None) -> None:
+        self.page.add(row.name, {label: self.folder / path for label, path in row.files.items()}, previews, row.metrics)
+        if row.metrics:
+            self.table.add(row.name, row.metrics)
+        if row.unchanged:
+            self.unchanged.add(row.name, row.unchanged)
 
     def _file(self, name: str, label: str, image: np.ndarray) -> pathlib.Path:
         suffix = FileFormat(image.dtype.name, image.shape[2]).suffix
         return self.folder / "images" / f"{name}_{label}{suffix}"
 
     def finish(self, baselines: Baselines) -> None:
-        """Print and write the metrics beside the baselines of the measured images, and write the page."""
+        """Print and write the metrics beside the baselines of the measured images, the failures, and the page."""
+        self.log.close()
+        self._finish_failures()
         if self.table.rows:
             if self.unchanged.rows:
                 self.table.add_baseline("input unchanged", self.unchanged.summary())
@@ -89,3 +117,10 @@ class Report:
             print(self.table.format_table())
         self.table.write(self.folder)
         self.page.finish(self.table)
+
+    def _finish_failures(self) -> None:
+        path = self.folder / "failures.txt"
+        path.unlink(missing_ok=True)
+        if self.failures:
+            write_text(path, "".join(f"{line}\n" for line in self.failures))
+            print(f"{len(self.failures)} images failed: {path}", file=sys.stderr)

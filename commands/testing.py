@@ -17,7 +17,7 @@ from commands.domains import open_data
 from commands.opened_run import load_model, predictor_of
 from commands.report import Report
 from data.loader import sample_seed
-from inference.predictor import Predictor
+from inference.predictor import UNCERTAINTY, Predictor
 from options.resolve import Options
 from options.saved import format_options, save_options
 from training.best import LABEL, describe_best
@@ -42,8 +42,9 @@ class TestingSession:
     def run(self) -> int:
         """Translate every image; return 0, 1 when some files failed, or 130 after Ctrl-C. What is done is kept."""
         values = self.options.values
-        dataset, domains = open_data(self.options, self.run_folder, self.model.visuals)
-        report = Report(self.options, domains, paired=bool(dataset.pairs))
+        sides = {**self.model.visuals, UNCERTAINTY: self.model.visuals.get(self.model.result, "B")}
+        dataset, domains = open_data(self.options, self.run_folder, sides)
+        report = Report(self.options, domains, self.model.result, paired=bool(dataset.pairs))
         with contextlib.suppress(OSError):  # the run may lie where nothing can be written
             save_options(self.options, self.run_folder, "test")
         predictor = predictor_of(self.options, self.model)
@@ -56,19 +57,21 @@ class TestingSession:
 
 def translate_all(predictor: Predictor, dataset: Any, count: int, seed: int, report: Report) -> int:
     """Translate the first ``count`` samples into ``report``; return the exit code."""
-    names, failed = distinct(dataset.names), 0
+    names = distinct(dataset.names)
     try:
         for index in tqdm(range(count), unit="image", dynamic_ncols=True, disable=None):
+            if report.take_over(names[index]):
+                continue
             try:
                 sample = dataset.load(index, torch.Generator().manual_seed(sample_seed(seed, 0, index)))
                 report.add(names[index], translate(predictor, sample), sample.get("B_mask"))
             except UserError as error:
-                failed += 1
+                report.fail(str(error))
                 tqdm.write(f"skipped: {error}", file=sys.stderr)
     except KeyboardInterrupt:
-        print(f"interrupted; {len(report)} of {count} images are kept", file=sys.stderr)
+        print(f"interrupted; {len(report)} of {count} images are kept: --skip_existing goes on", file=sys.stderr)
         return 130
-    return 1 if failed else 0
+    return 1 if report.failures else 0
 
 
 def translate(predictor: Predictor, sample: dict[str, Any]) -> dict[str, torch.Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import time
+import zlib
 from collections.abc import Mapping
 from typing import Protocol
 from urllib.parse import quote
@@ -56,13 +57,15 @@ class ResultsPage:
     ) -> None:
         self.folder, self.heading, self.display_winsize = folder, heading, display_winsize
         self.options, self.sources = options or {}, sources or {}
-        self._rows: list[str] = []
+        self._count = 0
+        self._full: list[bytes] = []  # the rows of pages that are complete, compressed: there may be 100,000 images
+        self._last: list[str] = []
         self._dirty: set[int] = set()
         self._table: Summary | None = None
         self._written = 0.0
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._count
 
     def add(
         self,
@@ -77,12 +80,16 @@ class ResultsPage:
             name: of the image, with its subfolders; shown as it is.
             files: label -> full-depth file below the folder, already written.
             previews: label -> (H,W,3) uint8 of the same, stored below ``previews/`` where browsers would not show
-                the file itself well: 16-bit, float, odd channels, or very large.
+                the file itself well: 16-bit, float, odd channels, or very large. Left out, a stored one is used.
             metrics: of this image.
         """
         shown = {label: self._shown_file(path, (previews or {}).get(label)) for label, path in files.items()}
-        self._rows.append(self._row(name, files, shown, metrics or {}))
-        self._dirty.add(self._page_of(len(self._rows) - 1))
+        self._last.append(self._row(name, files, shown, metrics or {}))
+        self._dirty.add(self._page_of(self._count))
+        self._count += 1
+        if len(self._last) == ROWS_PER_PAGE:
+            self._full.append(zlib.compress("".join(self._last).encode()))
+            self._last = []
         if time.monotonic() - self._written > _WRITE_SECONDS:
             self.write()
 
@@ -105,18 +112,20 @@ class ResultsPage:
         return row // ROWS_PER_PAGE
 
     def _pages(self) -> int:
-        return self._page_of(max(0, len(self._rows) - 1)) + 1
+        return self._page_of(max(0, self._count - 1)) + 1
+
+    def _rows_of(self, number: int) -> str:
+        return zlib.decompress(self._full[number]).decode() if number < len(self._full) else "".join(self._last)
 
     def _write_page(self, number: int) -> None:
-        begin = number * ROWS_PER_PAGE
         page = new_page(self.heading)
         with page, html.main():
             with html.header():
                 html.h1(printable(self.heading))
-                html.span(f"{len(self._rows):,} images", cls="soft")
+                html.span(f"{self._count:,} images", cls="soft")
             self._summary()
             self._navigation(number)
-            raw("".join(self._rows[begin : begin + ROWS_PER_PAGE]))
+            raw(self._rows_of(number))
             self._navigation(number)
             if self.options:
                 options_fold(self.options, self.sources)
@@ -157,7 +166,7 @@ class ResultsPage:
         shown: Mapping[str, pathlib.Path],
         metrics: Mapping[str, float],
     ) -> str:
-        row = html.section(cls="card row", id=f"row{len(self._rows) + 1}")
+        row = html.section(cls="card row", id=f"row{self._count + 1}")
         with row:
             with html.h3():
                 with html.span(cls="numbers"):
@@ -181,11 +190,13 @@ class ResultsPage:
 
     def _shown_file(self, path: pathlib.Path, preview: np.ndarray | None) -> pathlib.Path:
         """Return the file that a browser shows for ``path``: itself, or a preview written for it."""
-        if preview is None or (_is_plain(path) and max(preview.shape[:2]) <= _PREVIEW_PIXELS):
-            return path
         relative = path.relative_to(self.folder)
         below = relative.parts[1:] if relative.parts[0] == "images" and len(relative.parts) > 1 else relative.parts
         target = self.folder.joinpath("previews", *below[:-1], f"{below[-1]}.png")
+        if preview is None:
+            return target if target.is_file() else path
+        if _is_plain(path) and max(preview.shape[:2]) <= _PREVIEW_PIXELS:
+            return path
         picture = Image.fromarray(preview.squeeze(-1) if preview.shape[-1] == 1 else preview)
         picture.thumbnail((_PREVIEW_PIXELS, _PREVIEW_PIXELS))
         with atomic_file(target, durable=False) as file:

@@ -356,6 +356,48 @@ def test_a_corrupt_image_is_skipped_with_one_line(
     assert json.loads((runs.folder("pix") / "metrics.json").read_text())["count"] == 2
 
 
+def test_an_interrupted_test_is_taken_up_where_it_stopped(
+    runs: Runs, aligned: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    runs.make("pix", aligned, "--model", "pix2pix")
+    assert runs.test("pix", aligned) == 0
+    metrics = (runs.folder("pix") / "metrics.json").read_bytes()
+    page = (runs.folder("pix") / "index.html").read_text()
+    kept, lost = (runs.folder("pix") / "images" / f"0{n}_fake_B.png" for n in (0, 1))
+    before, content = kept.stat().st_mtime_ns, lost.read_bytes()
+    lost.unlink()
+    with (runs.folder("pix") / "rows.jsonl").open("a") as file:
+        file.write('{"name": "02", "fil')  # a kill in the middle of a line
+    assert runs.test("pix", aligned, "--skip_existing") == 0
+    assert kept.stat().st_mtime_ns == before and lost.read_bytes() == content
+    assert json.loads((runs.folder("pix") / "metrics.json").read_bytes()) == json.loads(metrics)
+    assert (runs.folder("pix") / "index.html").read_text().count("<img") == page.count("<img")
+    assert runs.test("pix", aligned) == 0
+    assert kept.stat().st_mtime_ns != before, "without the flag all is done again"
+
+
+def test_failures_are_listed_in_the_folder_of_results(
+    runs: Runs, aligned: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    runs.make("pix", aligned, "--model", "pix2pix")
+    for name in ("a.png", "b.png"):
+        write_image(tmp_path / "in" / name, noise((16, 16, 3)))
+    (tmp_path / "in" / "b.png").write_bytes((tmp_path / "in" / "b.png").read_bytes()[:60])
+    assert runs.test("pix", tmp_path / "in", "--model", "test") == 1
+    (line,) = (runs.folder("pix") / "failures.txt").read_text().splitlines()
+    assert line.startswith(str(tmp_path / "in" / "b.png"))
+    (tmp_path / "in" / "b.png").unlink()
+    assert runs.test("pix", tmp_path / "in", "--model", "test") == 0
+    assert not (runs.folder("pix") / "failures.txt").exists()
+
+
+def test_dropout_left_on_gives_an_uncertainty_map(runs: Runs, aligned: pathlib.Path) -> None:
+    runs.make("drops", aligned, "--model", "pix2pix", "--no_dropout", "false", "--init_gain", "0.2")
+    assert runs.test("drops", aligned, "--mc_dropout", "3") == 0
+    assert runs.images("drops") == names(["00", "01"], ["real_A", "fake_B", "real_B", "uncertainty"])
+    assert runs.read("drops", "00_uncertainty.png").any()
+
+
 def test_a_folder_of_corrupt_images_is_an_error(runs: Runs, aligned: pathlib.Path, tmp_path: pathlib.Path) -> None:
     runs.make("pix", aligned, "--model", "pix2pix")
     (tmp_path / "bad").mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from torch import nn
 
 from commands.build import build_model
 from inference.predictor import Predictor
+from inference.settings import InferenceOptions
 from models.base import TranslationModel
 from options.train_options import TrainOptions
+from util.errors import UserError
 
 CPU = torch.device("cpu")
 
@@ -130,3 +133,74 @@ def test_bf16_stays_close_and_comes_back_as_float32() -> None:
     fast = Predictor(model, CPU, precision="bf16")(data)["fake_B"]
     assert fast.dtype == torch.float32
     assert (fast - exact).abs().mean() < 0.05
+
+
+def test_large_images_go_through_in_tiles_without_a_change() -> None:
+    model = make("--model", "cycle_gan", "--norm", "instance")
+    data = batch(70, 90)
+    whole = Predictor(copy.deepcopy(model), CPU)(data)
+    tiled = Predictor(model, CPU, options=InferenceOptions(tile_size=32, tile_scratch="fp32"))(data)
+    assert list(tiled) == list(whole)
+    for label, image in whole.items():
+        assert (tiled[label] - image).abs().max() * 127.5 < 0.01
+    assert "forward" not in vars(model.G_A), "the networks are as before"
+
+
+def test_outputs_have_the_size_of_the_input_they_start_from() -> None:
+    data = batch(33, 47, sides="A") | batch(50, 40, sides="B")
+    images = Predictor(make("--model", "cycle_gan"), CPU)(data)
+    assert {label: tuple(image.shape[2:]) for label, image in images.items()} == {
+        **dict.fromkeys(("real_A", "fake_B", "rec_A"), (33, 47)),
+        **dict.fromkeys(("real_B", "fake_A", "rec_B"), (50, 40)),
+    }
+
+
+def test_x8_is_the_mean_of_the_eight_turned_versions() -> None:
+    model, data = make("--model", "template"), batch(32, 48, sides="A")
+    plain, x8 = Predictor(copy.deepcopy(model), CPU), Predictor(model, CPU, options=InferenceOptions(tta="x8"))
+    results = []
+    for quarters, mirrored in itertools.product(range(4), (False, True)):
+        turned = data["A"].rot90(quarters, (2, 3))
+        result = plain({"A": turned.flip(3) if mirrored else turned})["fake_B"]
+        results.append((result.flip(3) if mirrored else result).rot90(-quarters, (2, 3)))
+    assert torch.allclose(x8(data)["fake_B"], torch.stack(results).mean(0), atol=1e-6)
+    assert torch.equal(x8(data)["real_A"], data["A"]), "an average of equal images is exact"
+
+
+def test_several_models_give_their_mean() -> None:
+    models, data = [make("--model", "template", "--seed", str(seed)) for seed in (1, 2, 3)], batch(32, 32)
+    single = [Predictor(copy.deepcopy(model), CPU)(data)["fake_B"] for model in models]
+    assert torch.allclose(Predictor(models, CPU)(data)["fake_B"], torch.stack(single).mean(0), atol=1e-6)
+    assert not torch.allclose(single[0], single[1], atol=1e-3)
+
+
+def test_dropout_is_on_only_when_asked_for_and_repeatable() -> None:
+    model, data = make("--model", "pix2pix", "--no_dropout", "false"), batch(32, 32)
+    predictor = Predictor(model, CPU, options=InferenceOptions(mc_dropout=8))
+    first, second = predictor(data), predictor(data)
+    plain = Predictor(copy.deepcopy(model), CPU)(data)
+    assert torch.equal(first["fake_B"], second["fake_B"]) and torch.equal(first["uncertainty"], second["uncertainty"])
+    assert torch.equal(first["real_A"], plain["real_A"])
+    assert first["uncertainty"].max() > -1 and not torch.equal(first["fake_B"], plain["fake_B"])
+    assert "uncertainty" not in plain
+    with pytest.raises(UserError, match="tiles would drop differently"):
+        Predictor(model, CPU, options=InferenceOptions(mc_dropout=2, tile_size=16))(data)
+
+
+def test_a_network_that_cannot_be_cut_is_refused_with_what_it_needs() -> None:
+    model = make("--model", "template", "--norm", "instance")
+    options = InferenceOptions(max_memory="1KB")
+    with pytest.raises(UserError, match=r"smallest tile of ResnetGenerator needs about .* MB"):
+        Predictor(model, CPU, options=options)(batch(64, 64))
+    model.G = nn.Sequential(model.G)  # says nothing of tiles
+    with pytest.raises(UserError, match="64x64 pixels need about .* MB of memory.* cannot be cut into tiles"):
+        Predictor(model, CPU, options=options)(batch(64, 64))
+
+
+def test_a_preview_says_so_and_is_near(capsys: pytest.CaptureFixture[str]) -> None:
+    model, data = make("--model", "template", "--norm", "instance"), batch(64, 96)
+    whole = Predictor(copy.deepcopy(model), CPU)(data)["fake_B"]
+    capsys.readouterr()
+    preview = Predictor(model, CPU, options=InferenceOptions(tile_size=32, tile_stats="thumbnail"))(data)["fake_B"]
+    assert "PREVIEW" in capsys.readouterr().err
+    assert (preview - whole).abs().mean() < 1e-4, "a thumbnail of a small image is the image"

@@ -1,0 +1,68 @@
+"""What an interrupted test has finished: one line an image, so that it can be taken up where it stopped."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+LOG_FILE = "rows.jsonl"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """One image: its files by label, below the folder of results, and its metrics and the input's."""
+
+    name: str
+    files: Mapping[str, str]
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    unchanged: Mapping[str, float] = field(default_factory=dict)
+
+
+class ResultLog:
+    """``rows.jsonl`` in a folder of results.
+
+    Args:
+        resume: whether images in it count as finished; otherwise it begins anew.
+    """
+
+    def __init__(self, folder: pathlib.Path, *, resume: bool) -> None:
+        self.folder, self.path = folder, folder / LOG_FILE
+        self._known = _read(self.path) if resume else {}
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = self.path.open("a" if resume else "w", encoding="utf-8")
+
+    def finished(self, name: str) -> Finished | None:
+        """Return an image of an earlier test whose files are all there."""
+        row = self._known.get(name)
+        complete = row is not None and all((self.folder / path).is_file() for path in row.files.values())
+        return row if complete else None
+
+    def add(self, row: Finished) -> None:
+        """Write down an image whose files are written; on disk within the second where the machine goes on."""
+        self._file.write(json.dumps(asdict(row)) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _read(path: pathlib.Path) -> dict[str, Finished]:
+    rows: dict[str, Finished] = {}
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if (row := _parse(line)) is not None:
+                rows[row.name] = row
+    return rows
+
+
+def _parse(line: str) -> Finished | None:
+    """Return one row; None for a line that a kill cut short."""
+    try:
+        values: dict[str, Any] = json.loads(line)
+        return Finished(**values)
+    except (ValueError, TypeError):
+        return None

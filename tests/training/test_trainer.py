@@ -46,7 +46,7 @@ class Clock:
 
         monkeypatch.setattr(Updater, "step", step)
 
-    def budget(self, seconds: float, closing: Sequence[str], _age: float) -> TimeBudget:
+    def budget(self, seconds: float, closing: Sequence[str], *_: object) -> TimeBudget:
         return TimeBudget(seconds, closing, now=lambda: self.seconds)
 
 

@@ -23,7 +23,7 @@ from util.errors import UserError
 
 TINY = (
     "--netG resnet_6blocks --ngf 4 --ndf 4 --preprocess none --gpu_ids -1 --no_html --display_id 0 --print_freq 1 "
-    "--n_epochs 1 --n_epochs_decay 1 --save_epoch_freq 1"
+    "--n_epochs 1 --n_epochs_decay 1 --save_epoch_freq 1 --val_freq 0"
 )
 IMAGES, SIDE = 6, 32
 
@@ -38,9 +38,10 @@ class Setup:
 
 
 def write_data(root: pathlib.Path) -> None:
-    """Write 6 pairs, and two folders of 6 and 5 images, of 32 x 32 pixels each."""
+    """Write 6 pairs and 2 to validate on, and two folders of 6 and 5 images, of 32 x 32 pixels each."""
     random = np.random.default_rng(0)
-    for folder, count, width in (("train", IMAGES, 2 * SIDE), ("trainA", IMAGES, SIDE), ("trainB", IMAGES - 1, SIDE)):
+    pairs, images = (("train", IMAGES), ("val", 2)), (("trainA", IMAGES), ("trainB", IMAGES - 1))
+    for folder, count, width in [(*pair, 2 * SIDE) for pair in pairs] + [(*image, SIDE) for image in images]:
         for number in range(count):
             corners = random.integers(0, 256, (2, 2, 3), dtype=np.uint8)
             write_image(

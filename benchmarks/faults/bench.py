@@ -17,11 +17,13 @@ from benchmarks.faults.injections import FAULTS, Fault, Missed
 PIX2PIX = "--model pix2pix --no_dropout false --pool_size 2"
 CYCLE_GAN = "--model cycle_gan --pool_size 3 --no_dropout true"
 REPEATS = f"{CYCLE_GAN} --d_steps 2"
+VALIDATED = f"{PIX2PIX} --ema_decay 0.9 --val_freq 1"
 SETUPS = tuple(
     Setup(f"{name}, {workers} workers, a save every {save} images", f"{flags} --num_threads {workers}", save)
     for name, flags, workers, save in (
         *(("pix2pix with dropout", PIX2PIX, 0, 1), ("pix2pix with dropout", PIX2PIX, 2, 5)),
         *(("CycleGAN with full pools", CYCLE_GAN, 0, 5), ("CycleGAN with full pools", CYCLE_GAN, 2, 1)),
+        *(("pix2pix, validated and averaged", VALIDATED, 0, 1), ("pix2pix, validated and averaged", VALIDATED, 2, 5)),
         *(("CycleGAN, two D steps per G step", REPEATS, 0, 1), ("CycleGAN, two D steps per G step", REPEATS, 2, 5)),
     )
 )

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import a2b
+from models.networks.dropout import Dropout
+from models.networks.norms import InstanceNorm2d
 
 Step = Callable[[Tensor, Tensor], None]
 
@@ -21,9 +23,9 @@ def plain(network: nn.Module) -> nn.Module:
     """Return the network with torch's instance norm and dropout in place of ours."""
     for module in network.modules():
         for name, layer in module.named_children():
-            if type(layer).__name__ == "InstanceNorm2d":
+            if isinstance(layer, InstanceNorm2d):
                 setattr(module, name, nn.InstanceNorm2d(layer.num_features))
-            if type(layer).__name__ == "Dropout":
+            if isinstance(layer, Dropout):
                 setattr(module, name, nn.Dropout(layer.p))
     return network
 

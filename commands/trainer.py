@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -10,13 +11,15 @@ import torch
 from commands.build import build_dataset
 from commands.validation import make_validations
 from data.common import LoaderOptions
-from data.loader import EpochLoader
+from data.loader import EpochLoader, Shard
 from models.base import TranslationModel
 from options.resolve import Options
 from training.indicators import Indicators
 from training.loggers import DisplayOptions
+from training.memory import free_memory
 from training.previews import Previewer
 from training.progressive import ProgressiveLoader, Stage, stages_of
+from training.ranks import Ranks
 from training.reports import Frequencies, Reporter
 from training.run_folder import run_folder
 from training.saving import Saver
@@ -41,27 +44,58 @@ def prepare_weights(options: Options, model: TranslationModel, *, resume: bool) 
         print(freeze(model, start.freeze))
 
 
-def make_trainer(
-    options: Options, model: TranslationModel, dataset: Any, folder: pathlib.Path, device: torch.device, age: float
-) -> Trainer:
-    """Put the model on its device and wire the trainer; UserError where flags contradict the data or each other.
+def make_updater(options: Options, model: TranslationModel, device: torch.device, ranks: Ranks) -> Updater:
+    """Put the model on its device, in the arithmetic that is fastest there; say which and why."""
+    compute = ranks.from_first(choose_compute(options.of(ComputeOptions), device))
+    compute = dataclasses.replace(compute, device=device)
+    print(compute.line())
+    compute.place(model)
+    optimizing, stepping = options.of(OptimizerOptions), options.of(StepOptions)
+    return Updater(model, optimizing, stepping, options.values["seed"], compute, ranks)
+
+
+def settle(options: Options, updater: Updater, dataset: Any) -> Options:
+    """Return the options with what was left open: the precision, and a batch that fits; print the memory it needs."""
+    options = options.replace("this machine", precision=updater.compute.precision)
+    samples = EpochLoader(dataset, LoaderOptions(num_threads=0), seed=0, shuffle=False, device=updater.device)
+    need, ranks = updater.memory_need(next(samples.epoch(1))), updater.ranks
+    room = need.fixed + free_memory(updater.device)
+    if not options.values["batch_size"]:
+        most = max(1, len(dataset) // _STEPS_PER_EPOCH // ranks.count)
+        fitting = ranks.from_first(need.largest_batch(round(_FILLED * room), most))
+        options = options.replace("--batch_size auto", batch_size=ranks.count * fitting)
+    at_a_time = -(-options.values["batch_size"] // (ranks.count * options.values["accumulate"]))
+    print(_memory_line(need.total(at_a_time), room, options.values["batch_size"]))
+    return options
+
+
+_STEPS_PER_EPOCH = 8  # at least, however much memory there is
+_FILLED = 0.8  # of the free memory is what --batch_size auto plans with
+
+
+def _memory_line(need: int, room: int, batch_size: int) -> str:
+    line = f"memory: about {need / 1e9:.1f} GB at --batch_size {batch_size}, of {room / 1e9:.1f} GB"
+    if need <= room:
+        return line
+    return f"{line}: likely too much; use a smaller --batch_size or --crop_size, --accumulate, --checkpoint_activations"
+
+
+def make_trainer(options: Options, updater: Updater, dataset: Any, folder: pathlib.Path, age: float) -> Trainer:
+    """Wire the trainer; UserError where flags contradict the data or each other.
 
     Args:
         age: seconds since this session began, which a time budget counts.
     """
-    values, schedule = options.values, options.of(ScheduleOptions)
-    compute = choose_compute(options.of(ComputeOptions), device)
-    compute.place(model)
-    updater = Updater(model, options.of(OptimizerOptions), options.of(StepOptions), values["seed"], compute)
-    previewer = Previewer(updater, compute.precision, _test_norm(values))
+    values, schedule, ranks = options.values, options.of(ScheduleOptions), updater.ranks
+    previewer = Previewer(updater, updater.compute.precision, _test_norm(values))
     saver = Saver(updater, folder, options.of(SaveOptions))
     validations = make_validations(options, dataset, previewer, saver)
     indicators = Indicators(dataset, previewer, values["seed"], paired=bool(dataset.pairs))
     display = options.of(DisplayOptions)
     frequencies = Frequencies(display.print_freq, display.display_freq, display.update_html_freq)
-    reporter = Reporter(frequencies, previewer, model.loss_names, indicators)
+    reporter = Reporter(frequencies, previewer, updater.model.loss_names, indicators)
     loader = make_loader(options, dataset, updater)
-    budget = _budget(schedule, age, validates=validations is not None)
+    budget = _budget(schedule, age, ranks, validates=validations is not None)
     return Trainer(updater, loader, schedule, saver, reporter, validations, budget)
 
 
@@ -69,10 +103,13 @@ def make_loader(options: Options, dataset: Any, updater: Updater) -> Loader:
     """Return the loader of the training split, by stages when there are ``--progressive_sizes``."""
     loaders, values = options.of(LoaderOptions), options.values
     stages = stages_of(options.of(StartOptions))
+    shard = Shard(updater.ranks.rank, updater.ranks.count, values["accumulate"])
 
     def load(images: Any) -> EpochLoader:
         shuffle = not values["serial_batches"]
-        return EpochLoader(images, loaders, seed=values["seed"], shuffle=shuffle, device=updater.device)
+        return EpochLoader(
+            images, loaders, seed=values["seed"], shuffle=shuffle, shard=shard, device=updater.device
+        )
 
     def load_stage(stage: Stage) -> EpochLoader:
         size = round(values["load_size"] * stage.crop_size / values["crop_size"])
@@ -99,8 +136,8 @@ def _test_norm(values: dict[str, Any]) -> str:
     return "running" if values["batch_size"] > 1 else "auto"
 
 
-def _budget(options: ScheduleOptions, age: float, *, validates: bool) -> TimeBudget | None:
+def _budget(options: ScheduleOptions, age: float, ranks: Ranks, *, validates: bool) -> TimeBudget | None:
     if options.time_budget is None:
         return None
     closing = ("save", "validation") if validates else ("save",)
-    return TimeBudget(parse_duration(options.time_budget), closing, age)
+    return TimeBudget(parse_duration(options.time_budget), closing, age, ranks.clock)

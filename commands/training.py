@@ -10,12 +10,13 @@ from typing import Any
 
 from commands.build import build_dataset, build_model, describe_data, describe_networks
 from commands.opened_run import DATA_FILE, saved_ranges
-from commands.trainer import make_trainer, prepare_weights
+from commands.trainer import make_trainer, make_updater, prepare_weights, settle
 from data.value_range import ValueRange
 from options.resolve import Options
 from options.saved import format_options, save_options
-from training.loggers import DisplayOptions, RunInfo, make_loggers
+from training.loggers import DisplayOptions, LoggerGroup, RunInfo, make_loggers
 from training.loggers.estimate import Estimate, smaller_command
+from training.ranks import join_ranks, silence
 from training.run_folder import fresh_folder, only_trainer, run_folder
 from training.schedule import total_epochs
 from training.signals import dead_workers_told
@@ -37,6 +38,7 @@ class TrainingSession:
         self.folder = run_folder(values["checkpoints_dir"], values["name"])
         self.dataset: Any = None if values["dry_run"] else self._open_data()
         self.device = choose_device(values["gpu_ids"])
+        self.ranks = join_ranks(self.device)
         self.model = build_model(options, train=True)
         print(format_options(options, everything=values["dry_run"] or values["verbose"]), end="")
         print(describe_networks(self.model, values["verbose"]))
@@ -48,26 +50,32 @@ class TrainingSession:
         return build_dataset(self.options, train=True, ranges=ranges or None)
 
     def run(self) -> int:
-        """Restore or start, train; return the exit code. UserError when another process trains this run."""
-        with only_trainer(self.folder):
-            return self._train(self.options.values["continue_train"])
+        """Restore or start, train; return the exit code. UserError when another process trains this run.
+
+        Of several processes only the first writes files and talks.
+        """
+        try:
+            with only_trainer(self.folder) if self.ranks.first else silence():
+                return self._train(self.options.values["continue_train"])
+        finally:
+            self.ranks.close()
 
     def _train(self, resume: bool) -> int:
-        options, values, dataset = self.options, self.options.values, self.dataset
-        print(f"{len(dataset)} training images in {values['dataroot']}")
-        prepare_weights(options, self.model, resume=resume)
-        age = time.monotonic() - self.began
-        trainer = make_trainer(options, self.model, dataset, self.folder, self.device, age)
+        dataset = self.dataset
+        several = f", on {self.ranks.count} processes" if self.ranks.count > 1 else ""
+        print(f"{len(dataset)} training images in {self.options.values['dataroot']}{several}")
+        prepare_weights(self.options, self.model, resume=resume)
+        updater = make_updater(self.options, self.model, self.device, self.ranks)
+        options = self.options = settle(self.options, updater, dataset)
+        trainer = make_trainer(options, updater, dataset, self.folder, time.monotonic() - self.began)
         if resume:
             trainer.resume()
         seconds = [] if trainer.is_done else trainer.rehearse()
         info = self._facts(trainer, self._steps_left(trainer, seconds))
         self._announce(trainer, info, seconds)
-        loggers = make_loggers(options.of(DisplayOptions))
-        if not resume:  # only now, when all that can fail at the start has not
-            fresh_folder(self.folder)
-            write_text(self.folder / DATA_FILE, json.dumps(describe_data(dataset), indent=1))
-        save_options(options, self.folder, "train")
+        loggers = make_loggers(options.of(DisplayOptions)) if self.ranks.first else LoggerGroup([])
+        if self.ranks.first:
+            self._prepare_folder(fresh=not resume)  # only now, when all that can fail at the start has not
         loggers.start(info)
         try:
             with dead_workers_told():
@@ -77,6 +85,12 @@ class TrainingSession:
             raise
         finally:
             loggers.close()
+
+    def _prepare_folder(self, *, fresh: bool) -> None:
+        if fresh:
+            fresh_folder(self.folder)
+            write_text(self.folder / DATA_FILE, json.dumps(describe_data(self.dataset), indent=1))
+        save_options(self.options, self.folder, "train")
 
     def _steps_left(self, trainer: Trainer, seconds: list[float]) -> int:
         """Return how many steps will be done; with a time budget as the measured ``seconds`` of some steps tell."""

@@ -51,5 +51,7 @@ class CommonDataOptions:
 class LoaderOptions:
     """How samples become batches."""
 
-    batch_size: int = option(1, "images per update step", minimum=1)
+    batch_size: int = option(
+        1, "images per update step, over all processes; auto: as many as fit into memory", minimum=1, auto=True
+    )
     num_threads: int = option(4, "processes that load images; 0 loads in the main one", "session", minimum=0)

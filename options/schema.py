@@ -30,6 +30,8 @@ class Flag:
         """Return ``value`` (text, or a YAML scalar) in the flag's type; UserError naming flag, value and fix."""
         if value is None or (self.optional and str(value).lower() in _NOTHING):
             return self._nothing(value, source)
+        if self.info.auto and str(value).lower() == "auto":
+            return 0
         converted = self._typed(value, source)
         self._check_choice(converted, source)
         self._check_bounds(converted, source)

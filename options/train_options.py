@@ -10,7 +10,7 @@ from options.resolve import Options, Source
 from options.saved import check_identity, load_options, saved_source
 from options.schema import Component
 from training.loggers.options import DisplayOptions
-from training.run_folder import run_folder
+from training.run_folder import restarted_by_torchrun, run_folder
 from training.schedule import milestones
 from training.settings import (
     OptimizerOptions,
@@ -47,13 +47,15 @@ class TrainOptions(BaseOptions):
         ]
 
     def extra_sources(self, early: RunOptions, given: dict[str, Any]) -> list[Source]:
-        if not _continues(given):
-            return []
         folder = run_folder(early.checkpoints_dir, early.name)
+        again = restarted_by_torchrun(folder)
+        if not (_continues(given) or again):
+            return []
         saved = load_options(folder)
         if saved is None:
             raise UserError(f"--continue_train: no run in {folder}; check --name and --checkpoints_dir")
-        return [saved_source(folder, saved)]
+        source = saved_source(folder, saved)
+        return [source, Source("torchrun", {"continue_train": True})] if again else [source]
 
     def finish(self, options: Options) -> Options:
         values = options.values

@@ -116,7 +116,7 @@ def joined(parts: Sequence[Images]) -> Images:
     return {name: torch.cat([images[name] for images in parts]) for name in parts[0]}
 
 
-def select(batch: Batch, samples: slice, count: int) -> Batch:
+def select(batch: Batch, samples: slice, count: int) -> dict[str, Any]:
     """Return some samples of a batch of ``count``: slices of its tensors and lists, the rest as it is."""
     per_sample = {
         key: value[samples]

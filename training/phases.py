@@ -62,8 +62,16 @@ class PhaseRunner:
             shared: whether a phase of this step sends gradients through the images.
         """
         buffers = Undo(buffer for network in self.makers for buffer in network.buffers())
-        cuts = {"parts": parts, "halvings": self._halvings, "keep_empty": self.ranks.count > 1}
-        return StepBatch(batch, step, mix(self.seed, step), buffers, shared=shared, **cuts)
+        return StepBatch(
+            batch,
+            step,
+            mix(self.seed, step),
+            buffers,
+            shared=shared,
+            keep_empty=self.ranks.count > 1,
+            parts=parts,
+            halvings=self._halvings,
+        )
 
     def run(self, phase: Phase, work: StepBatch, scale: Callable[[Tensor], Tensor]) -> Losses:
         """Leave a phase's gradients on its weights; return its losses, detached.

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from util.errors import UserError
+
+T = TypeVar("T")
 
 
 class Ranks:
@@ -77,6 +82,27 @@ class Ranks:
         everyone = torch.cat([piece for part in parts for piece in part])
         return everyone, (owners == self.rank).nonzero().flatten().to(images.device)
 
+    def gather_rows(self, rows: dict[int, T]) -> dict[int, T]:
+        """Return the plain values that all ranks have found, in the order of their numbers."""
+        if self.count == 1:
+            return rows
+        found: list[Any] = [None] * self.count
+        dist.all_gather_object(found, rows)
+        merged = {number: row for part in found for number, row in part.items()}
+        return {number: merged[number] for number in sorted(merged)}
+
+    def from_first(self, value: T) -> T:
+        """Return what rank 0 gives, a plain value, so that all ranks decide alike."""
+        if self.count == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+    def clock(self) -> float:
+        """Return the seconds of rank 0's monotonic clock."""
+        return self.from_first(time.monotonic())
+
     def wait(self) -> None:
         """Return when every rank has come here."""
         if self.count > 1:
@@ -106,6 +132,8 @@ def join_ranks(device: torch.device, timeout_minutes: int = 30) -> Ranks:
     return Ranks(dist.get_rank(), count)
 
 
-def local_rank() -> int:
-    """Return the number of this process on its machine, which is also that of its GPU."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Print nothing inside, as all processes but the first."""
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        yield

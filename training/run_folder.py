@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
 import sys
 from collections.abc import Iterator
@@ -52,3 +53,8 @@ def fresh_folder(folder: pathlib.Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({error.strerror}); see --checkpoints_dir and --name") from None
+
+
+def restarted_by_torchrun(folder: pathlib.Path) -> bool:
+    """Return whether torchrun repeats this command after one of its processes has died, with a run to go on with."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0 and any(folder.glob("state*.pth"))

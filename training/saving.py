@@ -28,7 +28,7 @@ def generators(model: TranslationModel) -> dict[str, nn.Module]:
 
 
 class Saver:
-    """Writes a training into the folder of its run.
+    """Writes a training into the folder of its run, on the first of several processes.
 
     Args:
         updater: that holds the networks.
@@ -58,7 +58,8 @@ class Saver:
 
     def resume(self, position: Position, labels: Sequence[str]) -> None:
         """Write the weight files that follow from a state; a crash after the state's save leaves older ones."""
-        self.write_weights(labels)
+        if self.updater.ranks.first:
+            self.write_weights(labels)
         self._asked = position
         self.latest = position if "latest" in labels else None
 
@@ -68,8 +69,9 @@ class Saver:
         Raises:
             UserError: the disk is full or the folder is gone; the save before is intact.
         """
-        save_state(self.folder, state | {"labels": list(labels)})
-        self.write_weights(labels)
+        if self.updater.ranks.first:
+            save_state(self.folder, state | {"labels": list(labels)})
+            self.write_weights(labels)
         self.latest = position if "latest" in labels else self.latest
 
     def write_weights(self, labels: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import signal
 import time
 from collections.abc import Iterator, Sized
 from typing import Any, Protocol
@@ -71,7 +72,7 @@ class Trainer:
         self.reporter.loggers = loggers
         with StopRequest() as stop:
             try:
-                while not (stop.signal or self.is_done):
+                while not (self._stops(stop) or self.is_done):
                     self._train_epoch(stop)
                 self._finish(interrupted=bool(stop.signal))
             except UnfinishedStep:
@@ -80,6 +81,12 @@ class Trainer:
                 self._save("latest")
                 raise
         return stop.exit_code
+
+    def _stops(self, stop: StopRequest) -> bool:
+        """Return whether a signal has reached any of the processes; all of them stop then."""
+        if self.updater.ranks.any(bool(stop.signal), self.updater.device):
+            stop.signal = stop.signal or signal.SIGTERM
+        return bool(stop.signal)
 
     @property
     def is_complete(self) -> bool:
@@ -104,7 +111,7 @@ class Trainer:
             self._step(batch, time.perf_counter() - began)
             if not self._epoch_is_over:
                 self._save(*self.saver.labels(self.position))
-            if stop.signal or self.is_done:
+            if self._stops(stop) or self.is_done:
                 break
             began = self._begin_step()
         if self._epoch_is_over:
@@ -128,7 +135,9 @@ class Trainer:
         if self.budget:
             self.budget.step_ends()
         always = self.is_done or (self._epoch_is_over and len(self.loader.dataset) < self.reporter.frequencies.report)
-        self.reporter.step(before, self.position, batch, losses, Times(seconds / images, waited, rate), always=always)
+        if self.updater.ranks.first:
+            times = Times(seconds / images, waited, rate)
+            self.reporter.step(before, self.position, batch, losses, times, always=always)
 
     def _end_epoch(self) -> None:
         ended = self.position

@@ -55,7 +55,8 @@ class Updater:
     ) -> None:
         self.model, self.options, self.step_options = model, options, step_options
         self.seed, self.compute = seed, compute
-        if ranks is not None and ranks.count > 1:
+        self.ranks = ranks or Ranks()
+        if self.ranks.count > 1:
             synchronise_batch_norm(model)
         self.phases = tuple(model.phases())
         self.optimizers = {phase.name: self._optimizer(phase) for phase in self.phases}
@@ -69,9 +70,7 @@ class Updater:
             if isinstance(module, Dropout):
                 module.stream = name
         weights = {name: optimizer.parameters for name, optimizer in self.optimizers.items()}
-        self.runner = PhaseRunner(
-            model, weights, list(makers.values()), compute, ranks or Ranks(), seed, options.pool_size
-        )
+        self.runner = PhaseRunner(model, weights, list(makers.values()), compute, self.ranks, seed, options.pool_size)
         self._host_decides = compute.device.type == "cpu" or step_options.on_nan != "skip"
         self.guard = Guard(step_options.nan_patience, 1 if self._host_decides else _LOOK_EVERY)
         scaled = self.phases if compute.scales else ()
@@ -176,13 +175,17 @@ class Updater:
         return text
 
     def memory_need(self, batch: Batch) -> MemoryNeed:
-        """Return what training needs, from a look at the first one and two samples of a batch; no weight changes."""
-        weights = list(self.model.parameters())
-        gradients = sum(w.numel() * w.element_size() for w in weights if w.requires_grad)
+        """Return what training needs, from a look at one sample; no weight changes.
+
+        Args:
+            batch: of which the first sample is taken.
+        """
+        weights = [weight for optimizer in self.optimizers.values() for weight in optimizer.parameters]
+        gradients = sum(weight.numel() * weight.element_size() for weight in weights)
+        casts = sum(2 * weight.numel() for weight in weights) if self.compute.halves else 0
         fixed = process_memory(self.device)
-        one = self._bytes_kept(select(batch, slice(0, 1), len(batch["A"])))
-        two = self._bytes_kept(_doubled(select(batch, slice(0, 1), len(batch["A"]))))
-        return MemoryNeed(fixed, gradients, max(0, 2 * one - two), two - one)
+        kept = self._bytes_kept(select(batch, slice(0, 1), len(batch["A"])) | {"total": 1, "counts": [1]})
+        return MemoryNeed(fixed, gradients, casts, max(0, kept - casts))
 
     def _bytes_kept(self, batch: Batch) -> int:
         """Return the bytes that all phases of a step keep for backward; an upper bound of what lives at a time."""
@@ -265,12 +268,6 @@ class _Transaction:
         self._runner.pools = {name: pool.copy() for name, pool in self._pools.items()}
         for undo in self._changed if whole else ():
             undo.restore()
-
-
-def _doubled(batch: Batch) -> Batch:
-    """Return a batch of one sample twice."""
-    twice = {key: torch.cat([value, value]) for key, value in batch.items() if isinstance(value, Tensor)}
-    return {**batch, **twice} | {key: 2 * value for key, value in batch.items() if isinstance(value, list)}
 
 
 def _unscaled(total: Tensor) -> Tensor:

@@ -51,6 +51,8 @@ class Validations:
         return costs[winner]
 
     def _keep(self, winner: Variant, value: float, position: Position) -> None:
+        if not self.saver.updater.ranks.first:
+            return
         self.saver.save_best(averaged=winner.averaged)
         write_best(self.saver.folder, position, self.best.metric, value, winner.averaged)
 

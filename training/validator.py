@@ -59,8 +59,8 @@ class Validation:
 class Validator:
     """The val split, and how to measure it.
 
-    Every sample is read and translated once for plain and once for averaged weights, and with both statistics of
-    batch norm where the generators have it.
+    Several processes share the samples. Every sample is read and translated once for plain and once for averaged
+    weights, and with both statistics of batch norm where the generators have it.
 
     Args:
         dataset: opened without augmentation, with the ranges of the training.
@@ -114,17 +114,22 @@ class Validator:
         """Return the mean metrics, and the pictures of the first image."""
         with self.previewer.updater.averaged() if variant.averaged else contextlib.nullcontext():
             predictor = self.previewer.predictor(variant.test_norm)
-        table, pictures = MetricTable(), dict[str, np.ndarray]()
+        rows: dict[int, dict[str, float]] = {}
+        pictures: dict[str, np.ndarray] = {}
         for index, sample in self._samples():
             images = predictor({side: sample[side][None] for side in ("A", "B") if side in sample})
             if not pictures:
                 pictures = _labelled(to_pictures(images), variant)
             if self.measures and {"fake_B", "real_B"} <= set(images):
-                table.add(str(index), self._compare(images, sample, variant))
+                rows[index] = self._compare(images, sample, variant)
+        table = MetricTable()
+        for index, row in self.previewer.updater.ranks.gather_rows(rows).items():
+            table.add(str(index), row)
         return table.summary(), pictures
 
     def _samples(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        for index in range(self.count):
+        ranks = self.previewer.updater.ranks
+        for index in range(ranks.rank, self.count, ranks.count):
             random = torch.Generator().manual_seed(sample_seed(self.seed, 0, index))
             try:
                 sample = self.dataset.load(index, random)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +25,9 @@ def choose_device(gpu_ids: str) -> torch.device:
         UserError: the text is no list of numbers, or names a GPU that this machine does not have.
     """
     ids = _parse(gpu_ids)
+    rank = os.environ.get("LOCAL_RANK")
+    if rank is not None and ids and ids[0] >= 0:  # torchrun starts one process for each GPU
+        ids = [int(rank)]
     if not ids or ids[0] < 0:
         return torch.device("cpu")
     if not torch.accelerator.is_available():
@@ -69,6 +73,11 @@ class Compute:
     def scales(self) -> bool:
         """Whether losses must be scaled up before backward, as the small range of fp16 needs."""
         return self.precision == "fp16"
+
+    @property
+    def halves(self) -> bool:
+        """Whether forwards cast weights to 16 bits."""
+        return self.precision in ("bf16", "fp16")
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """Return the context of one forward; a longer one would keep casts of weights that have been updated."""

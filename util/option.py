@@ -22,6 +22,7 @@ class OptionInfo:
     registry: Registry | None = None
     minimum: float | None = None
     maximum: float | None = None
+    auto: bool = False
 
 
 def option(
@@ -33,6 +34,7 @@ def option(
     registry: Registry | None = None,
     minimum: float | None = None,
     maximum: float | None = None,
+    auto: bool = False,
 ) -> Any:
     """Declare a flag as a dataclass field; the field's name is the flag's name.
 
@@ -45,8 +47,9 @@ def option(
         registry: the value names a component of this registry, whose own flags then join the command line.
         minimum: smallest allowed number, inclusive.
         maximum: largest allowed number, inclusive.
+        auto: the word "auto" is allowed too, and becomes 0: the program settles the number.
     """
-    info = OptionInfo(help, scope, tuple(choices) if choices is not None else None, registry, minimum, maximum)
+    info = OptionInfo(help, scope, tuple(choices) if choices is not None else None, registry, minimum, maximum, auto)
     return dataclasses.field(default=default, metadata={"option": info})
 
 

@@ -142,7 +142,7 @@ def test_another_error_is_not_taken_for_lack_of_memory(make: Make) -> None:
 
 def test_parts_follow_the_loaders_counts() -> None:
     batch = {"A": torch.zeros(3, 1, 2, 2), "key": [7, 8, 9], "names": ["x", "y", "z"], "total": 6, "counts": [2, 0, 1]}
-    parts = StepBatch(batch, 0, 1, Undo([]), shared=False).parts()
+    parts = StepBatch(batch, 0, 1, Undo([]), keep_empty=True).parts()
     assert [part.batch["names"] for part in parts] == [["x", "y"], [], ["z"]]
     assert [part.weight for part in parts] == [2 / 6, 0, 1 / 6]
     assert len({seed for part in parts for seed in part.seeds}) == 3

@@ -90,10 +90,22 @@ class Repeated:
 
 def ours(mode: str, root: pathlib.Path, preprocess: str, cache: pathlib.Path | str, *, stored: bool = False) -> Batches:
     """Return our loader's epochs, or, ``stored``, its batches as they go to a GPU: uint8."""
-    common = CommonDataOptions(dataroot=str(root), preprocess=preprocess, cache=str(cache))
-    dataset = Repeated(DATASETS.get(mode)(DATASETS.options(mode)(), common, train=True), 200)
-    loader = EpochLoader(dataset, LoaderOptions(batch_size=BATCH, num_threads=0), seed=0, shuffle=True)
+    loader = _loader(Repeated(_open(mode, root, preprocess, cache), 200))
     return loader.stored if stored else loader.epoch
+
+
+def ours_at_first(mode: str, root: pathlib.Path, preprocess: str, cache: pathlib.Path) -> Batches:
+    """Return epochs of our loader that each begin with an empty cache and fill it."""
+    return lambda epoch: _loader(_open(mode, root, preprocess, cache / f"first{epoch}")).epoch(epoch)
+
+
+def _open(mode: str, root: pathlib.Path, preprocess: str, cache: pathlib.Path | str) -> Any:
+    common = CommonDataOptions(dataroot=str(root), preprocess=preprocess, cache=str(cache))
+    return DATASETS.get(mode)(DATASETS.options(mode)(), common, train=True)
+
+
+def _loader(dataset: Any) -> EpochLoader:
+    return EpochLoader(dataset, LoaderOptions(batch_size=BATCH, num_threads=0), seed=0, shuffle=True)
 
 
 def textbook(dataset: torch.utils.data.Dataset[Any]) -> Batches:
@@ -145,6 +157,7 @@ def compare(root: pathlib.Path, sizes: Sizes) -> str:
     loaders = {
         "textbook": textbook(TextbookPairs(pairs / "train")),
         "ours, no cache": ours("aligned", pairs, "resize_and_crop", "off"),
+        "ours, first epoch": ours_at_first("aligned", pairs, "resize_and_crop", cache),
         "ours, float32": ours("aligned", pairs, "resize_and_crop", cache),
         "ours, as sent to a GPU": ours("aligned", pairs, "resize_and_crop", cache, stored=True),
     }

@@ -44,7 +44,7 @@ def test_the_textbook_transforms_are_ours(images: pathlib.Path) -> None:
 def test_rates_become_a_table_with_ratios(images: pathlib.Path) -> None:
     section = benchmark.compare(images, TINY)
     lines = [line for line in section.splitlines() if line.startswith("|")]
-    assert len(lines) == 2 + 4 + 3 + 3 and all(line.count("|") == 6 for line in lines)
+    assert len(lines) == 2 + 5 + 3 + 3 and all(line.count("|") == 6 for line in lines)
     assert lines[2].endswith("| 1.0x |") and "python -m benchmarks.data --write" in section
     rates = {"plain": [2.0, 4.0, 3.0], "ours": [400.0, 400.0, 900.0]}
     assert benchmark.rows("w", rates)[1] == ["w", "ours", "400", "400 to 900", "200x"]

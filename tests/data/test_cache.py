@@ -129,6 +129,19 @@ def test_changing_a_sample_in_place_reaches_no_other(data: pathlib.Path, tmp_pat
         assert _same(first, _samples(_open("aligned", data / "two", tmp_path, **flags)))
 
 
+def test_only_what_is_cut_out_is_read_after_one_check(
+    data: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks: list[Any] = []
+    monkeypatch.setattr("data.cache.checksum", lambda tensors: checks.append(tensors) or 0)
+    dataset = _open("single", data / "two/train/rgb", tmp_path, preprocess="crop")
+    for _ in range(3):
+        _samples(dataset)
+    assert len(checks) == 2 * len(dataset)  # when written, and when read first
+    prepared = dataset.preparations()[0]()
+    assert not torch.is_tensor(prepared.values) and prepared.values[:, 2:5, 3:9].shape == (3, 3, 6)
+
+
 def _truncate(path: pathlib.Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
 

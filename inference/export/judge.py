@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from inference.export.measure import LIMIT, Runner, compare, median_ms, runner_of
+from inference.export.measure import LIMIT, Runner, compare, median_times, runner_of
 from inference.export.table import Row
 from inference.export.writer import Writer
 from inference.predictor import Predictor
@@ -60,6 +60,6 @@ class Judge:
 
     def timed(self, run: Row, image: Tensor) -> list[Row]:
         """Return the run's own row and those of all kept files, with their times for one image."""
-        times = median_ms(self._runners, image)
+        times = median_times(self._runners, image)
         rows = [row.timed(times[row.file], times[RUN]) if row.file in times else row for row in self.rows]
         return [run.timed(times[RUN], times[RUN]), *rows]

@@ -6,6 +6,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -57,13 +58,23 @@ def compare(expected: Sequence[Tensor], found: Iterable[Tensor]) -> tuple[float,
     return largest, -10 * math.log10(squares / count) if squares else math.inf
 
 
-def median_ms(runners: Mapping[str, Runner], image: Tensor, rounds: int = 7, patience: float = 60) -> dict[str, float]:
-    """Return the median milliseconds of one call of each runner, after one call to warm up.
+@dataclass(frozen=True)
+class Times:
+    """Milliseconds of one call: what a clock on the wall shows, and what the processors spent on it."""
+
+    wall: float
+    processor: float
+
+
+def median_times(
+    runners: Mapping[str, Runner], image: Tensor, rounds: int = 7, patience: float = 60
+) -> dict[str, Times]:
+    """Return the median times of one call of each runner, after one call to warm up.
 
     The runners take turns, so that other work on the machine hits all of them alike; after ``patience`` seconds no
-    further round begins, but there are three at least.
+    further round begins, but there are three at least. On a busy machine the processors' time tells more.
     """
-    times: dict[str, list[float]] = {name: [] for name in runners}
+    times: dict[str, list[Times]] = {name: [] for name in runners}
     for run in runners.values():
         run(image)
     began = time.perf_counter()
@@ -71,7 +82,14 @@ def median_ms(runners: Mapping[str, Runner], image: Tensor, rounds: int = 7, pat
         if number >= 3 and time.perf_counter() - began > patience:
             break
         for name, run in runners.items():
-            start = time.perf_counter()
-            run(image)
-            times[name].append(1e3 * (time.perf_counter() - start))
-    return {name: statistics.median(values) for name, values in times.items()}
+            times[name].append(_time(run, image))
+    return {
+        name: Times(statistics.median(t.wall for t in each), statistics.median(t.processor for t in each))
+        for name, each in times.items()
+    }
+
+
+def _time(run: Runner, image: Tensor) -> Times:
+    wall, processor = time.perf_counter(), time.process_time()
+    run(image)
+    return Times(1e3 * (time.perf_counter() - wall), 1e3 * (time.process_time() - processor))

@@ -9,9 +9,10 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from inference.export.measure import Times
 from util.files import write_text
 
-_HEAD = ("format", "dtype", "file", "MB", "max error", "PSNR dB", "ms/image", "speed")
+_HEAD = ("format", "dtype", "file", "MB", "max error", "PSNR dB", "ms", "CPU ms", "speed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Row:
         max_error: largest difference from the run in fp32, of values in 0..1; None for the run itself.
         psnr: against the run in fp32, in dB; infinite where nothing differs.
         ms: median milliseconds an image; None where the format does not compute.
+        processor_ms: the processors' time among them, of all threads together.
         speedup: the run's milliseconds over these.
     """
 
@@ -34,16 +36,24 @@ class Row:
     max_error: float | None = None
     psnr: float | None = None
     ms: float | None = None
+    processor_ms: float | None = None
     speedup: float | None = None
 
-    def timed(self, ms: float, reference: float) -> Row:
-        """Return the row with its time, and its speed relative to the run's."""
-        return dataclasses.replace(self, ms=ms, speedup=reference / ms)
+    def timed(self, times: Times, reference: Times) -> Row:
+        """Return the row with its times, and its speed relative to the run's."""
+        return dataclasses.replace(
+            self, ms=times.wall, processor_ms=times.processor, speedup=reference.wall / times.wall
+        )
 
     def cells(self) -> tuple[str, ...]:
         """Return the row as text, one cell a column."""
         error = "" if self.max_error is None else f"{self.max_error:.1e}"
-        numbers = (_number(self.psnr, "{:.1f}"), _number(self.ms, "{:.0f}"), _number(self.speedup, "{:.2f}x"))
+        numbers = (
+            _number(self.psnr, "{:.1f}"),
+            _number(self.ms, "{:.0f}"),
+            _number(self.processor_ms, "{:.0f}"),
+            _number(self.speedup, "{:.2f}x"),
+        )
         return (self.format, self.dtype, self.file, f"{self.megabytes:.1f}", error, *numbers)
 
 

@@ -21,7 +21,7 @@ from util.errors import UserError
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 NAMES = sorted({GENERATORS.canonical(name) for name in GENERATORS.names()})
-SMALL = {"ngf": 4, "n_blocks": 2, "init_gain": 0.3}
+SMALL = {"ngf": 4, "n_blocks": 2, "init_gain": 0.1}
 
 
 def make_predictor(name: str, **values: object) -> Predictor:

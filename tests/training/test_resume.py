@@ -16,6 +16,7 @@ from training.checkpoint import load_state
 from training.previews import Previewer
 from training.trainer import Trainer
 from training.update import Updater
+from util.errors import UserError
 
 Train = Callable[..., int]
 EPOCHS = ["--n_epochs", "1", "--n_epochs_decay", "1", "--batch_size", "2"]  # 2 epochs of 3 steps of 2 images
@@ -148,6 +149,59 @@ def test_weights_that_were_deleted_come_back(train: Train, words: Any, tmp_path:
     (tmp_path / "run" / "latest_net_G.pth").unlink()
     train(*words("template", "run", "--max_steps", 2, "--continue_train"))
     assert (tmp_path / "run" / "latest_net_G.pth").read_bytes() == content
+
+
+def test_half_a_step_is_not_saved(
+    train: Train, words: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from models.pix2pix_model import Pix2Pix
+
+    more = ["--batch_size", 1, "--save_latest_freq", 2]
+    train(*words("pix2pix", "whole", *more))
+    train(*words("pix2pix", "parts", *more, "--max_steps", 3))
+    before = (tmp_path / "parts" / "state.pth").read_bytes()
+
+    def no_room(*_: object) -> None:  # the discriminator has been updated by then
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(TrainingSession, "_announce", lambda *_: None)
+    monkeypatch.setattr(Trainer, "rehearse", lambda *_: [0.1])
+    monkeypatch.setattr(Pix2Pix, "loss_G", no_room)
+    with pytest.raises(UserError, match="out of memory with one image"):
+        train(*words("pix2pix", "parts", *more, "--continue_train"))
+    assert (tmp_path / "parts" / "state.pth").read_bytes() == before
+    monkeypatch.undo()
+    train(*words("pix2pix", "parts", "--batch_size", 1, "--continue_train"))
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_vanished_folder_is_not_made_anew(
+    train: Train, words: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = tmp_path / "away"
+    real = Updater.step
+
+    def step(self: Updater, batch: Any, number: int) -> Any:
+        if number == 2 and not away.exists():
+            (tmp_path / "run").rename(away)
+        return real(self, batch, number)
+
+    monkeypatch.setattr(Updater, "step", step)
+    flags = ["--no_html", "false", "--update_html_freq", 1, "--display_freq", 1]
+    with pytest.raises(UserError, match="vanished"):
+        train(*words("template", "run", *flags))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_save_at_the_end_of_an_epoch_can_be_gone_on_with(train: Train, words: Any, tmp_path: pathlib.Path) -> None:
+    from training.checkpoint import save_state
+
+    train(*words("template", "whole"))
+    train(*words("template", "parts", "--max_steps", 3))
+    state = load_state(tmp_path / "parts")
+    save_state(tmp_path / "parts", state | {"position": (1, 6, 3, 6)})  # as older versions did, and after some errors
+    assert train(*words("template", "parts", "--continue_train")) == 0
+    assert load_state(tmp_path / "parts")["position"] == load_state(tmp_path / "whole")["position"]
 
 
 def test_more_epochs_go_on_from_a_finished_run(

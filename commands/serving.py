@@ -7,11 +7,12 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from commands.opened_run import open_run
+from commands.opened_run import translator_of
 from inference.server.runs import ServedRun
 from inference.server.settings import ServerOptions
 from options.resolve import Options
-from options.serve_options import ServedRunsOptions
+from options.serve_options import ServedRunsOptions, words_for_testing
+from options.test_options import TestOptions
 from training.run_folder import run_folder
 from util.device import choose_device
 from util.errors import UserError
@@ -27,14 +28,15 @@ class ServingSession:
         self.options, self.runs = options.of(ServerOptions), options.of(ServedRunsOptions)
         _check_libraries(self.options.page)
         os.environ["A2B_MAX_PIXELS"] = str(self.options.max_pixels)  # what the readers refuse to decode
-        self.devices = [self._open(gpu) for gpu in self.runs.gpu_ids.split(",")]
+        self.devices = [self._open(gpu, options) for gpu in self.runs.gpu_ids.split(",")]
 
-    def _open(self, gpu: str) -> dict[str, ServedRun]:
-        runs = self.runs
-        return {
-            name: ServedRun(name, open_run(run_folder(runs.checkpoints_dir, name), runs.epoch, runs.direction, gpu))
-            for name in runs.name
-        }
+    def _open(self, gpu: str, options: Options) -> dict[str, ServedRun]:
+        runs = {}
+        for name in self.runs.name:
+            folder = run_folder(self.runs.checkpoints_dir, name)
+            translator = translator_of(TestOptions().parse(words_for_testing(options, name, gpu)), folder)
+            runs[name] = ServedRun(name, translator)
+        return runs
 
     def run(self) -> int:
         """Serve until Ctrl-C or a termination signal; return the exit code."""

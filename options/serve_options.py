@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from inference.server.settings import ServerOptions
+from inference.settings import InferenceOptions
 from options.base_options import BaseOptions
 from options.resolve import Options
 from options.schema import Component
@@ -26,6 +27,7 @@ class ServedRunsOptions:
     gpu_ids: str = option(
         "0", "GPU to use, or several by commas, one worker on each; -1 for the CPU; without a GPU the CPU", "session"
     )
+    plugin: tuple[str, ...] = option((), "Python files of your own that the runs need, by commas", "session")
     config: str | None = option(None, "YAML file of flags, one 'flag: value' per line", "session")
 
 
@@ -36,7 +38,11 @@ class ServeOptions(BaseOptions):
     summary = "Translate images in the browser and over HTTP. Example: python serve.py --name facades"
 
     def roots(self) -> list[Component]:
-        return [Component("runs", ServedRunsOptions), Component("server", ServerOptions)]
+        return [
+            Component("runs", ServedRunsOptions),
+            Component("server", ServerOptions),
+            Component("large images and averages", InferenceOptions),
+        ]
 
     def finish(self, options: Options) -> Options:
         values = options.values
@@ -51,3 +57,12 @@ class ServeOptions(BaseOptions):
         if values["classifier_weights"] and not values["classifier"]:
             raise UserError("--classifier_weights: name their architecture too, such as --classifier resnet50")
         return options
+
+
+def words_for_testing(options: Options, name: str, gpu: str) -> list[str]:
+    """Return the words by which test.py would open one of the runs, for one image at a time and on one device."""
+    runs = options.of(ServedRunsOptions)
+    flags: dict[str, object] = {"name": name, "checkpoints_dir": runs.checkpoints_dir, "epoch": runs.epoch}
+    flags |= {"model": "test", "dataroot": ".", "gpu_ids": gpu, "direction": runs.direction}
+    flags |= {"plugin": ",".join(runs.plugin) or None} | dataclasses.asdict(options.of(InferenceOptions))
+    return [word for flag, value in flags.items() if value is not None for word in (f"--{flag}", str(value))]

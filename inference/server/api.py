@@ -17,15 +17,18 @@ from inference.server.jobs import Job
 from inference.server.refusal import BAD_REQUEST, NOT_FOUND, UNREADABLE, Refused
 from inference.server.service import Service
 
-Output = Literal["same", "png", "tif", "npy"]
+Output = Literal["same", "png", "tif", "npy", "jpg", "webp"]
 RunName = Annotated[str | None, Form(description="name of the run; may be left out where only one is served")]
 OutputForm = Annotated[Output, Form(description="same keeps PNG, TIFF and NPY and answers other kinds losslessly")]
 Client = Annotated[
     str | None, Header(max_length=100, description="your name among the clients of one address; all take turns")
 ]
 _POLL = 0.5  # seconds between looks whether the client is still there
-_MEDIA = {".png": "image/png", ".tif": "image/tiff", ".npy": "application/octet-stream"}
-_IMAGE: dict[str, Any] = {"content": {"image/png": {}, "image/tiff": {}, "application/octet-stream": {}}}
+_MEDIA = {
+    **{".png": "image/png", ".tif": "image/tiff", ".jpg": "image/jpeg", ".webp": "image/webp"},
+    ".npy": "application/octet-stream",
+}
+_IMAGE: dict[str, Any] = {"content": {kind: {} for kind in _MEDIA.values()}}
 
 
 class Error(BaseModel):

@@ -6,18 +6,15 @@ import pathlib
 import time
 from typing import Any
 
-import numpy as np
 import torch
 
 from data.value_range import ValueRange
-from data.writers import FileFormat, as_hwc, write_image
-from inference.domain import Domain, fit_domains
-from inference.server.refusal import FAILED, NO_ROOM, UNREADABLE, Refused
-from inference.server.uploads import Upload, decode
+from data.writers import FileFormat
+from inference.server.refusal import FAILED, NO_ROOM, Refused
+from inference.server.uploads import Upload, about
 from inference.translator import Translator
 from util.errors import UserError
 
-OUTPUTS = ("same", "png", "tif", "npy")
 _KEPT = {"tiff": ".tif", "npy": ".npy"}
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "alloc_cpu")
 
@@ -47,9 +44,8 @@ class ServedRun:
 
     def ranges(self, dtype: str) -> tuple[ValueRange, ValueRange]:
         """Return the file values of black and white for input files of this dtype, and for their results."""
-        fitted = fit_domains(self.translator.domains, {"A": dtype}, "image") if self.translator.domains else {}
-        whole = Domain.whole(dtype, 1)
-        return fitted.get("A", whole).range, fitted.get("B", whole).range
+        source, target = self.translator.domains_of(dtype)
+        return source.range, target.range
 
     def expected_seconds(self, upload: Upload) -> float:
         """Return how long an image of this size takes by the one before it; 0 before the first."""
@@ -59,23 +55,19 @@ class ServedRun:
         """Write the translated image beside the upload and return its file.
 
         Args:
-            output: "same" keeps PNG, TIFF and NPY and answers every other kind losslessly; or png, tif or npy.
+            output: "same" keeps PNG, TIFF and NPY and answers every other kind losslessly; or a suffix without its dot.
 
         Raises:
             Refused: the bytes are damaged, the run cannot take such an image, or the memory does not suffice.
         """
         began = time.monotonic()
         try:
-            image = as_hwc(np.asarray(self.translator(decode(upload))))
-            result = upload.path.with_suffix(_suffix(upload.kind, output, image))
-            write_image(result, image)
+            result = upload.path.with_suffix(self._suffix(upload, output))
+            self.translator.file(upload.path, result)
             self._seconds_per_pixel = (time.monotonic() - began) / (upload.info.height * upload.info.width)
             return result
-        except Refused:
-            raise
         except UserError as error:
-            message = str(error).replace(str(upload.path.with_suffix("")), pathlib.PurePath(upload.name).stem)
-            raise Refused(UNREADABLE, message.replace("image: ", f"{upload.name}: ", 1)) from None
+            raise about(error, upload.path, upload.name) from None
         except (MemoryError, torch.OutOfMemoryError):
             raise _too_little_memory(upload) from None
         except OSError as error:
@@ -85,11 +77,11 @@ class ServedRun:
                 raise _too_little_memory(upload) from None
             raise
 
-
-def _suffix(kind: str, output: str, image: np.ndarray) -> str:
-    if output != "same":
-        return f".{output}"
-    return _KEPT.get(kind) or FileFormat(image.dtype.name, image.shape[2]).suffix
+    def _suffix(self, upload: Upload, output: str) -> str:
+        if output != "same":
+            return f".{output}"
+        kept, (_, target) = _KEPT.get(upload.kind), self.translator.domains_of(upload.info.dtype)
+        return kept or FileFormat(target.format.dtype, self.translator.channels[1]).suffix
 
 
 def _too_little_memory(upload: Upload) -> Refused:

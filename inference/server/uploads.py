@@ -15,7 +15,7 @@ from typing import IO, BinaryIO, cast
 import numpy as np
 
 from data.readers import ImageInfo, read_image, read_info
-from inference.server.refusal import BAD_REQUEST, TOO_LARGE, UNREADABLE, WRONG_TYPE, Refused
+from inference.server.refusal import BAD_REQUEST, NO_ROOM, TOO_LARGE, UNREADABLE, WRONG_TYPE, Refused
 from util.errors import UserError
 
 _MAGIC = {
@@ -92,7 +92,7 @@ def inspect(path: pathlib.Path, name: str, limits: Limits) -> Upload:
     try:
         info = read_info(path)
     except UserError as error:
-        raise _about(error, path, name) from None
+        raise about(error, path, name) from None
     if info.height * info.width > limits.pixels:
         raise Refused(
             TOO_LARGE, f"{name}: {info.width}x{info.height} pixels; this server takes {limits.pixels:,} an image"
@@ -105,13 +105,21 @@ def decode(upload: Upload) -> np.ndarray:
     try:
         return read_image(upload.path)
     except UserError as error:
-        raise _about(error, upload.path, upload.name) from None
+        raise about(error, upload.path, upload.name) from None
 
 
-def _about(error: UserError, path: pathlib.Path, name: str) -> Refused:
-    """Return a reader's complaint in terms of the client's file; how to raise the limit is not the client's matter."""
-    message, limited, _ = str(error).replace(str(path), name).partition("; cut it into tiles, or raise the limit")
-    return Refused(TOO_LARGE if limited else UNREADABLE, message)
+def about(error: UserError, path: pathlib.Path, name: str) -> Refused:
+    """Return a complaint in terms of the client's file; how to raise a limit is not the client's matter.
+
+    Args:
+        path: the server's copy of the file; results differ from it by their suffix.
+        name: what the client called it.
+    """
+    text = str(error).replace(str(path), name).replace(str(path.with_suffix("")), pathlib.PurePath(name).stem)
+    message, limited, _ = text.partition("; cut it into tiles, or raise the limit")
+    if name not in message and not message.startswith(pathlib.PurePath(name).stem):
+        message = f"{name}: {message.removeprefix('image: ')}"
+    return Refused(TOO_LARGE if limited else NO_ROOM if "memory" in message else UNREADABLE, message)
 
 
 def collect(files: list[tuple[BinaryIO, str | None]], folder: pathlib.Path, limits: Limits) -> list[Upload]:

@@ -69,9 +69,9 @@ def devices(runs_dir: pathlib.Path) -> list[dict[str, ServedRun]]:
     return [{name: ServedRun(name, open_run(runs_dir / name, "latest", None, "-1")) for name in names}]
 
 
-@pytest.fixture(scope="module")
-def make_service(devices: list[dict[str, ServedRun]]) -> Iterator[Callable[..., Service]]:
-    """Return a function from server flags to a service, which is closed after the module's last test."""
+@contextlib.contextmanager
+def services(devices: list[dict[str, ServedRun]]) -> Iterator[Callable[..., Service]]:
+    """Yield a function from server flags to a service; all are closed at the end."""
     with contextlib.ExitStack() as stack:
 
         def make(**flags: Any) -> Service:
@@ -79,6 +79,20 @@ def make_service(devices: list[dict[str, ServedRun]]) -> Iterator[Callable[..., 
             stack.callback(service.close)
             return service
 
+        yield make
+
+
+@pytest.fixture
+def make_service(devices: list[dict[str, ServedRun]]) -> Iterator[Callable[..., Service]]:
+    """Return a function from server flags to a service that is closed after the test."""
+    with services(devices) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def make_shared_service(devices: list[dict[str, ServedRun]]) -> Iterator[Callable[..., Service]]:
+    """Return a function from server flags to a service that is closed after the module's last test."""
+    with services(devices) as make:
         yield make
 
 

@@ -29,8 +29,8 @@ LOCAL = "http://localhost"
 
 
 @pytest.fixture(scope="module")
-def client(make_service: Callable[..., Service]) -> Iterator[TestClient]:
-    service = make_service(max_upload=1, max_pixels=200_000, max_files=5)
+def client(make_shared_service: Callable[..., Service]) -> Iterator[TestClient]:
+    service = make_shared_service(max_upload=1, max_pixels=200_000, max_files=5)
     with TestClient(make_app(service, service.options), LOCAL, raise_server_exceptions=False) as client:
         yield client
 

@@ -21,12 +21,12 @@ Connect = Callable[..., TestClient]
 
 
 @pytest.fixture(scope="module")
-def connect(make_service: Callable[..., Service]) -> Iterator[Connect]:
+def connect(make_shared_service: Callable[..., Service]) -> Iterator[Connect]:
     """Return a function from server flags to a client of such a server."""
     with contextlib.ExitStack() as stack:
 
         def make(base: str = "http://localhost", **flags: Any) -> TestClient:
-            service = make_service(**flags)
+            service = make_shared_service(**flags)
             return stack.enter_context(TestClient(make_app(service, service.options), base, follow_redirects=False))
 
         yield make

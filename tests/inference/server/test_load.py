@@ -13,6 +13,7 @@ import pytest
 
 import a2b
 from tests.inference.server.conftest import Server, from_png, pixels, png
+from tests.inference.server.test_uploads import profile_bomb
 
 pytest.importorskip("fastapi", reason="the server's libraries are not installed: requirements-serve.txt")
 httpx = pytest.importorskip("httpx", reason="httpx is not installed: requirements-dev.txt")
@@ -52,6 +53,12 @@ def test_fifty_clients_at_once(server: Server, runs_dir: pathlib.Path) -> None:
     assert memory[-1] - memory[0] < GROWTH_MB, f"resident megabytes after each round: {memory}"
     health = httpx.get(f"{server.url}api/health").json()
     assert (health["status"], health["waiting"], health["jobs"]) == ("ok", 0, 0)
+
+
+def test_a_colour_profile_that_unpacks_to_much_takes_no_memory(server: Server) -> None:
+    before = server.memory()
+    ask(server, 1, profile_bomb())
+    assert server.memory() - before < GROWTH_MB
 
 
 def test_who_hangs_up_is_not_served(server: Server) -> None:

@@ -30,8 +30,8 @@ def secret(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 @pytest.fixture(scope="module")
-def client(make_service: Callable[..., Service]) -> Iterator[TestClient]:
-    service = make_service(page=True, max_upload=1)
+def client(make_shared_service: Callable[..., Service]) -> Iterator[TestClient]:
+    service = make_shared_service(page=True, max_upload=1)
     with TestClient(make_app(service, service.options), "http://localhost", raise_server_exceptions=False) as client:
         yield client
 

@@ -104,11 +104,11 @@ def test_removing_a_job_cancels_what_waits(make_service: MakeService, slow: Slow
 def test_a_fault_of_the_program_ends_neither_worker_nor_job(
     make_service: MakeService, devices: list[dict[str, ServedRun]], monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
-    def broken(image: Any) -> Any:
+    def broken(source: Any, target: Any) -> None:
         raise KeyError("a secret of the server")
 
     service = make_service()
-    monkeypatch.setattr(devices[0]["colour"], "translator", broken)
+    monkeypatch.setattr(devices[0]["colour"].translator, "file", broken)
     job = service.submit("colour", files(1), "a")
     job.ended.result(WAIT)
     assert job.tasks[0].error is not None and job.tasks[0].error.status == 500
@@ -120,11 +120,11 @@ def test_a_fault_of_the_program_ends_neither_worker_nor_job(
 def test_too_little_memory_is_said(
     make_service: MakeService, devices: list[dict[str, ServedRun]], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def greedy(image: Any) -> Any:
+    def greedy(source: Any, target: Any) -> None:
         raise error
 
     service = make_service()
-    monkeypatch.setattr(devices[0]["colour"], "translator", greedy)
+    monkeypatch.setattr(devices[0]["colour"].translator, "file", greedy)
     job = service.submit("colour", files(1), "a")
     job.ended.result(WAIT)
     assert job.tasks[0].error is not None and job.tasks[0].error.status == 507

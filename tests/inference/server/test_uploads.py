@@ -34,6 +34,16 @@ def bomb(side: int = 50_000) -> bytes:
     )
 
 
+def profile_bomb() -> bytes:
+    """Return a small good PNG whose colour profile would unpack to 400 MB."""
+    packer = zlib.compressobj(9)
+    packed = b"".join([packer.compress(bytes(1 << 20)) for _ in range(400)] + [packer.flush()])
+    data = b"iCCP" + b"x\0\0" + packed
+    chunk = struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
+    good = png(pixels(16, 16))
+    return good[:33] + chunk + good[33:]
+
+
 def zipped(files: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -22,6 +22,7 @@ from util.errors import UserError
 from util.files import atomic_file
 
 _ROWS = 256
+_LARGEST_PROFILE = 1 << 24  # bytes; a few kilobytes of a hostile file could unpack to gigabytes
 _TILE = 256  # pixels; side of the tiles of TIFFs that are written
 
 
@@ -148,7 +149,9 @@ def read_metadata(path: pathlib.Path) -> Metadata:
     with contextlib.suppress(Exception), path.open("rb") as file:
         if file.read(4) == b"\x89PNG":
             file.seek(0)
-            return _png_metadata(PngRows(file).chunks)
+            chunks = PngRows(file).chunks
+            if b"eXIf" not in chunks:
+                return _png_metadata(chunks)
     with contextlib.suppress(Exception):
         from PIL import Image
 
@@ -163,7 +166,8 @@ def read_metadata(path: pathlib.Path) -> Metadata:
 def _png_metadata(chunks: dict[bytes, bytes]) -> Metadata:
     if b"iCCP" not in chunks:
         return Metadata()
-    return Metadata(zlib.decompress(chunks[b"iCCP"].partition(b"\0")[2][1:]))
+    packed = chunks[b"iCCP"].partition(b"\0")[2][1:]
+    return Metadata(zlib.decompressobj().decompress(packed, _LARGEST_PROFILE))
 
 
 def write_blocks(

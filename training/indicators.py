@@ -53,7 +53,7 @@ class Indicators:
         self._streaks = dict(state)
 
     def _measure(self) -> dict[str, float]:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):  # predicting draws nothing on a GPU
             predictor = self.previewer.predictor()
             shown = [predictor(sample) for sample in self._probes()]
         if not shown:

@@ -37,7 +37,7 @@ class Previewer:
     def pictures(self, batch: Batch) -> dict[str, np.ndarray]:
         """Return (H,W,3) or (H,W) uint8 pictures by label."""
         first = {key: value[:1] for key, value in batch.items() if isinstance(value, Tensor)}
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):  # predicting draws nothing on a GPU
             return to_pictures(self.predictor()(first))
 
 

@@ -92,7 +92,7 @@ class Validator:
         scores: dict[Variant, dict[str, float]] = {}
         pictures: dict[str, np.ndarray] = {}
         variants = self.variants()
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):  # predicting draws nothing on a GPU
             for variant in variants:
                 scores[variant], shown = self._measure(variant)
                 pictures |= {label: shown[label] for label in shown if variant.usual and label not in pictures}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.networks.foreign import clean_state_dict, load_weights
-from util.errors import UserError, one_line
+from util.errors import UserError, one_line, pass_interrupts_on
 from util.files import atomic_file
 
 
@@ -39,6 +39,7 @@ def save_networks(networks: dict[str, nn.Module], folder: pathlib.Path, epoch: s
             with atomic_file(path) as file:
                 torch.save(plain_state(network), file)
         except (OSError, RuntimeError) as error:
+            pass_interrupts_on(error)
             reason = one_line(error)
             raise UserError(f"{path}: cannot be saved ({reason}); free some space and use --continue_train") from None
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from util.errors import UserError, one_line
+from util.errors import UserError, one_line, pass_interrupts_on
 from util.files import atomic_file, remove_leftovers, sync_folder
 from util.torch_files import load_torch_file, verify_torch_file
 
@@ -40,6 +40,7 @@ def save_state(folder: pathlib.Path, state: dict[str, Any]) -> None:
     except Exception as error:  # torch's writer raises RuntimeError, the verification anything
         with contextlib.suppress(OSError):
             (folder / NEW).unlink(missing_ok=True)
+        pass_interrupts_on(error)
         raise UserError(f"{path}: cannot be saved ({one_line(error)}); the save before it is intact") from None
 
 

@@ -33,6 +33,15 @@ def one_line(error: BaseException, length: int = 120) -> str:
     return " ".join(str(error).split())[:length] or type(error).__name__
 
 
+def pass_interrupts_on(error: BaseException) -> None:
+    """Raise KeyboardInterrupt if ``error`` came up on top of one, as torch's writer makes it."""
+    before = error.__context__
+    while before is not None and not isinstance(before, KeyboardInterrupt):
+        before = before.__context__
+    if before is not None:
+        raise KeyboardInterrupt from None
+
+
 def run_script(main: Callable[[], int | None]) -> None:
     """Run a script's ``main`` and exit: 0 or its return value, 2 on :class:`UserError`, 130 on Ctrl-C."""
     try:

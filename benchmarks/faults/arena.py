@@ -110,7 +110,7 @@ class Arena:
 
     def remove(self) -> None:
         """Delete the run and whatever of it was moved aside."""
-        for path in self.folder.parent.glob(f"*{self.name}*"):
+        for path in [self.folder, *self.folder.parent.glob(f"{self.name}.old*")]:
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -184,3 +184,20 @@ def test_other_arithmetic_is_said(
     monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
     assert load_state(tmp_path)["number"] == 1
     assert capsys.readouterr().err == "note: saved with threads 1, now 7: results will differ in the last digits\n"
+
+
+def test_an_interrupt_inside_a_save_is_no_failing_disk(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _save(tmp_path, 1)
+
+    def interrupted(state: object, file: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise RuntimeError("unexpected pos 108864 vs 108752")  # as torch's writer does when it is closed
+
+    monkeypatch.setattr(torch, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _save(tmp_path, 2)
+    monkeypatch.undo()
+    assert load_state(tmp_path)["number"] == 1
+    assert os.listdir(tmp_path) == [FILE]

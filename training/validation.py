@@ -39,7 +39,8 @@ class Validations:
         """
         found = self.validator.run()
         self.last_step = position.step
-        loggers.losses(position, found.values, Times(found.seconds_per_image, 0.0))
+        if found.values:
+            loggers.losses(position, found.values, Times(found.seconds_per_image, 0.0))
         loggers.visuals(position, found.pictures, save=True)
         return self._judge(found, position) if found.scores else None
 

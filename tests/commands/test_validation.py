@@ -163,6 +163,7 @@ def test_without_pairs_there_are_pictures_and_no_best(
     assert "pictures only" in capsys.readouterr().out
     assert (tmp_path / "run/web/images/epoch001_val_fake_B.png").is_file()
     assert not list((tmp_path / "run").glob("best*"))
+    assert all(record["losses"] for record in read(tmp_path / "run" / "losses.jsonl"))
 
 
 def test_a_metric_without_its_weights_is_refused(

@@ -124,8 +124,12 @@ def join_ranks(device: torch.device, timeout_minutes: int = 30) -> Ranks:
     if count == 1:
         return Ranks()
     backend = "nccl" if device.type == "cuda" else "gloo"
+    timeout = datetime.timedelta(minutes=timeout_minutes)
     try:
-        dist.init_process_group(backend, timeout=datetime.timedelta(minutes=timeout_minutes))
+        store, rank, count = next(dist.rendezvous("env://", timeout=timeout))
+        life = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")  # what dead processes left in the store is not ours
+        store = dist.PrefixStore(f"life {life}", store)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=timeout)
     except (RuntimeError, ValueError) as error:
         where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
         raise UserError(f"the other processes cannot be reached at {where} ({error}); start them by torchrun") from None

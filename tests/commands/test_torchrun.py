@@ -1,0 +1,92 @@
+"""train.py under torchrun: the same run as on one process, also when a process dies on the way."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+import torch
+
+Words = Callable[[str], list[str]]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DIES = """
+import os, signal, sys
+import training.trainer as trainer
+plain = trainer.Trainer._step
+def step(self, batch, waited):
+    first_life = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
+    if first_life and os.environ["RANK"] == "1" and self.position.step == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    plain(self, batch, waited)
+trainer.Trainer._step = step
+sys.argv[0] = "train.py"
+exec(compile(open("train.py").read(), "train.py", "exec"))
+"""
+
+
+def torchrun(count: int, words: list[str], *, restarts: int = 0) -> subprocess.CompletedProcess[str]:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
+    command = [*launcher, "--max-restarts", str(restarts), *words]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def weights(folder: pathlib.Path) -> torch.Tensor:
+    files = sorted(folder.glob("latest_net_*.pth"))
+    assert files, f"no weights in {folder}"
+    loaded = [torch.load(path, weights_only=True) for path in files]
+    return torch.cat([value.flatten() for state in loaded for key, value in state.items() if key.endswith("weight")])
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory, aligned: pathlib.Path, tiny: list[str]) -> Words:
+    """Return the flags of a training of 6 steps in 2 epochs, validated and saved after each."""
+    folder = tmp_path_factory.mktemp("runs")
+    flags = ["--model", "pix2pix", "--norm", "batch", "--batch_size", "2", "--n_epochs", "1", "--n_epochs_decay", "1"]
+    flags += ["--save_epoch_freq", "1", "--dataroot", str(aligned), *tiny]
+
+    def build(name: str) -> list[str]:
+        return [*flags, "--checkpoints_dir", str(folder), "--name", name]
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def alone(words: Words) -> torch.Tensor:
+    """Return the weights of the training on one process."""
+    from commands.training import TrainingSession
+    from options.train_options import TrainOptions
+
+    torch.set_num_threads(1)
+    session = TrainingSession(TrainOptions().parse(words("alone")))
+    assert session.run() == 0
+    return weights(session.folder)
+
+
+def folder_of(arguments: list[str]) -> pathlib.Path:
+    return pathlib.Path(arguments[arguments.index("--checkpoints_dir") + 1]) / arguments[-1]
+
+
+def test_two_processes_write_the_run_of_one(words: Words, alone: torch.Tensor) -> None:
+    arguments = words("two")
+    done = torchrun(2, ["train.py", *arguments])
+    assert done.returncode == 0, done.stderr[-2000:]
+    folder = folder_of(arguments)
+    assert torch.allclose(weights(folder), alone, atol=1e-4)
+    assert done.stdout.count("training images in") == 1 and "on 2 processes" in done.stdout
+    log = [line for line in (folder / "loss_log.txt").read_text().splitlines() if line.startswith("(")]
+    assert len(log) == 6, "one line a step, from one process"
+
+
+def test_a_killed_process_is_started_again_and_the_run_goes_on(
+    words: Words, alone: torch.Tensor, tmp_path: pathlib.Path
+) -> None:
+    arguments, script = words("killed"), tmp_path / "dies.py"
+    script.write_text(DIES)
+    done = torchrun(2, [str(script), *arguments], restarts=1)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert torch.allclose(weights(folder_of(arguments)), alone, atol=1e-4)

@@ -67,7 +67,8 @@ class ExportImages:
     def _load(self, dataset: Any, side: str) -> list[Tensor]:
         chosen = spread(range(len(dataset)), self.files.num_images)
         samples = (dataset.load(i, torch.Generator().manual_seed(sample_seed(0, 0, i))) for i in chosen)
-        return [sample[side][None] * 0.5 + 0.5 for sample in samples]
+        images = [sample[side][None] * 0.5 + 0.5 for sample in samples]
+        return list({_digest(image): image for image in images}.values())  # unpaired sides of unequal length repeat
 
 
 def check_held_out(calibration: list[Tensor], test: list[Tensor]) -> None:

@@ -77,7 +77,8 @@ class TimeBudget:
     def reserve(self) -> float:
         """Return the seconds to keep for one more step and all that follows the last one."""
         guess = 0.0 if all(work in self._closing for work in self._works) else min(60.0, 0.05 * self.seconds)
-        return guess + 1.5 * (sum(self._closing.values()) + max(self._steps, default=0.0))
+        closing = sum(self._closing.values()) + self._closing.get("save", 0.0)  # saved before and after validating
+        return guess + 1.5 * (closing + max(self._steps, default=0.0))
 
     @property
     def progress(self) -> float:

@@ -160,6 +160,7 @@ class Trainer:
         """Save what is not saved yet; a training that ran out of time is validated as it ends."""
         if self.is_complete and not interrupted:
             if self.budget and self.validations and self.validations.last_step != self.position.step:
+                self._save("latest")  # a first validation may take longer than the time that is left
                 self._validate(self.validations)
                 self.saver.latest = None
             self.reporter.loggers.finished()

@@ -45,17 +45,25 @@ class StopRequest:
 
 @contextlib.contextmanager
 def dead_workers_told() -> Iterator[None]:
-    """Tell in one line of a loading process that was killed; torch raises it in the middle of whatever runs.
+    """Tell in one line of a loading process that was killed.
+
+    torch would raise that from a signal handler, in the middle of a step or a save; without it the loader notices
+    within 5 seconds, when the next batch is waited for.
 
     Raises:
-        UserError: instead of torch's RuntimeError. The step may be half made, so nothing is saved.
+        UserError: instead of torch's errors.
     """
+    number = getattr(signal, "SIGCHLD", None)  # POSIX only
+    before = signal.signal(number, signal.SIG_DFL) if number else None
     try:
         yield
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except (RuntimeError, ConnectionError, EOFError) as error:  # the latter while a batch is handed over
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
         raise UserError(
             "a process that loads images was killed, maybe for lack of memory: go on from the last save with "
             "--continue_train, and a smaller --num_threads if it happens again"
         ) from None
+    finally:
+        if before is not None and number:
+            signal.signal(number, before)

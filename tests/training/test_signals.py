@@ -82,5 +82,7 @@ def test_a_signal_saves_and_the_run_can_go_on(
 def test_a_killed_loading_process_is_one_line_and_other_errors_are_not_hidden() -> None:
     with pytest.raises(UserError, match="a process that loads images was killed"), dead_workers_told():
         raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+    with pytest.raises(UserError, match="a process that loads images was killed"), dead_workers_told():
+        raise ConnectionResetError(104, "Connection reset by peer")
     with pytest.raises(RuntimeError, match="shape"), dead_workers_told():
         raise RuntimeError("shape mismatch")

@@ -6,6 +6,7 @@ import contextlib
 import contextvars
 import functools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -119,10 +120,22 @@ def _synchronised(layer: nn.BatchNorm2d) -> SyncBatchNorm2d:
     return twin.train(layer.training)
 
 
-def _sum_over_ranks(x: Tensor) -> Tensor:
-    from torch.distributed.nn.functional import all_reduce  # differentiable; absent from builds without distributed
+class _SumOverRanks(torch.autograd.Function):
+    """The sum of a tensor over all ranks, differentiable any number of times."""
 
-    return all_reduce(x)
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return _sum_over_ranks(gradient)
+
+
+def _sum_over_ranks(x: Tensor) -> Tensor:
+    return _SumOverRanks.apply(x)
 
 
 def identity(num_features: int) -> nn.Module:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -89,4 +90,50 @@ def test_a_killed_process_is_started_again_and_the_run_goes_on(
     script.write_text(DIES)
     done = torchrun(2, [str(script), *arguments], restarts=1)
     assert done.returncode == 0, done.stderr[-2000:]
+    assert torch.allclose(weights(folder_of(arguments)), alone, atol=1e-4)
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=20)
+
+
+@pytest.fixture
+def machines() -> Iterator[tuple[str, str]]:
+    """Return two network namespaces that reach each other at 10.78.0.1 and 10.78.0.2."""
+    if shutil.which("ip") is None or os.name != "posix" or os.geteuid() != 0:
+        pytest.skip("network namespaces need Linux, iproute2 and root")
+    names = f"a2b-{os.getpid()}-1", f"a2b-{os.getpid()}-2"
+    links = f"v{os.getpid()}a", f"v{os.getpid()}b"
+    try:
+        for name in names:
+            ip("netns", "add", name)
+        ip("link", "add", links[0], "type", "veth", "peer", "name", links[1])
+        for number, (name, link) in enumerate(zip(names, links, strict=True), 1):
+            ip("link", "set", link, "netns", name)
+            ip("-n", name, "address", "add", f"10.78.0.{number}/24", "dev", link)
+            ip("-n", name, "link", "set", link, "up")
+            ip("-n", name, "link", "set", "lo", "up")
+    except subprocess.CalledProcessError as error:
+        _remove(names)
+        pytest.skip(f"network namespaces are not allowed here: {error.stderr.decode().strip()}")
+    yield names
+    _remove(names)
+
+
+def _remove(names: tuple[str, str]) -> None:
+    for name in names:
+        subprocess.run(["ip", "netns", "del", name], capture_output=True, timeout=20)
+
+
+def test_two_machines_train_one_model(machines: tuple[str, str], words: Words, alone: torch.Tensor) -> None:
+    """Two hosts with addresses of their own and a shared disk, one process each."""
+    arguments, running = words("machines"), []
+    for number, machine in enumerate(machines):
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--node_rank", str(number)]
+        launcher += ["--nproc_per_node", "1", "--master_addr", "10.78.0.1", "--master_port", "29517"]
+        command = ["ip", "netns", "exec", machine, *launcher, "train.py", *arguments]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": f"v{os.getpid()}{'ab'[number]}"}
+        running.append(subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True))
+    errors = [process.communicate(timeout=300)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0], "\n".join(errors)[-3000:]
     assert torch.allclose(weights(folder_of(arguments)), alone, atol=1e-4)

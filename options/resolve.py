@@ -22,7 +22,7 @@ class Source:
     name: str
     values: dict[str, Any]
     strict: bool = True  # whether an unknown flag in it is an error
-    restored: bool = False  # whether it is a run's, which may come from anybody: it sets no paths, no session flags
+    restored: bool = False  # whether it is a run's, which may come from anybody: it sets no session flags
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pathlib
+import sys
+from collections.abc import Iterable
 from typing import Any
 
 from commands.build import build_model
@@ -13,7 +15,7 @@ from inference.settings import InferenceOptions
 from inference.translator import Translator
 from models.base import TranslationModel
 from models.builder import Builder, Channels
-from models.files import load_into, load_networks
+from models.files import load_into, load_networks, weight_file
 from models.networks import GENERATORS
 from models.networks.foreign import clean_state_dict, infer_generator, load_weights
 from models.test_model import OneSided, OneSidedOptions
@@ -27,9 +29,22 @@ DATA_FILE = "data.json"
 
 def load_model(options: Options, folder: pathlib.Path) -> TranslationModel:
     """Return the model that test options describe, with the run's weights, on the CPU."""
-    model = build_model(options, train=False)
-    load_networks(model.networks(), folder, weights_label(options.values["epoch"], options.values["load_iter"]))
+    model, values = build_model(options, train=False), options.values
+    label = weights_label(values["epoch"], values["load_iter"])
+    averaged = _averaged(model.networks(), folder, label, values.get("average"))
+    load_networks({averaged.get(name, name): net for name, net in model.networks().items()}, folder, label)
     return model
+
+
+def _averaged(networks: Iterable[str], folder: pathlib.Path, label: str, wanted: bool | None) -> dict[str, str]:
+    """Return the names under which averaged weights are kept, by network; UserError when they are wanted and absent."""
+    names = {name: f"{name}_ema" for name in networks} if wanted is not False else {}
+    found = {name: ema for name, ema in names.items() if weight_file(folder, label, ema).is_file()}
+    if wanted and not found:
+        raise UserError(f"--average: no averaged weights of --epoch {label} in {folder}; train with --ema_decay 0.999")
+    if found:
+        print("averaged weights (--average false for the plain ones)", file=sys.stderr)
+    return found
 
 
 def saved_ranges(folder: pathlib.Path) -> dict[str, dict[str, Any]]:

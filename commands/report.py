@@ -17,6 +17,7 @@ from inference.domains import Domains
 from inference.outputs import stretch
 from options.resolve import Options
 from options.test_options import ResultOptions
+from training.ranks import Ranks
 from util.files import write_text
 
 Row = dict[str, float]
@@ -38,9 +39,10 @@ class Report:
     Args:
         result: the label that is measured, where ``paired``, against "real_B".
         paired: whether each output has a target to be measured against.
+        ranks: the processes that share the images; the first one makes the page of all of them.
     """
 
-    def __init__(self, options: Options, domains: Domains, result: str, *, paired: bool) -> None:
+    def __init__(self, options: Options, domains: Domains, result: str, *, paired: bool, ranks: Ranks) -> None:
         values, self.folder, self.domains = options.values, results_folder(options), domains
         self.aspect_ratio = options.of(ResultOptions).aspect_ratio
         title = f"{values['name']}: {values['phase']}, epoch {values['epoch']}"
@@ -48,11 +50,13 @@ class Report:
         self.table, self.unchanged = MetricTable(), MetricTable()
         self.result, self.paired = result, paired
         self.lpips = load_lpips(values["lpips_weights"]) if paired else None
-        self.log = ResultLog(self.folder, resume=values["skip_existing"])
+        self.ranks = ranks
+        self.log = ResultLog(self.folder, resume=values["skip_existing"], rank=ranks.rank)
         self.failures: list[str] = []
+        self._shared: list[Finished] = []  # rows that wait until all processes are done
 
     def __len__(self) -> int:
-        return len(self.page)
+        return len(self.page) + len(self._shared)
 
     def take_over(self, name: str) -> bool:
         """Count in an image that an earlier test has finished; return whether there is one (--skip_existing)."""
@@ -94,7 +98,26 @@ class Report:
             return row, {}
         return row, evaluate_pair(self.domains.values("real_B", tensors["real_A"]), target, value_range, self.lpips)
 
+    def gather(self) -> None:
+        """Wait for the other processes, and count in their images and failures."""
+        if self.ranks.count == 1:
+            return
+        numbers = range(self.ranks.rank, len(self._shared) * self.ranks.count, self.ranks.count)
+        rows = self.ranks.gather_rows(dict(zip(numbers, self._shared, strict=False)))
+        failures = self.ranks.gather_rows({self.ranks.rank: self.failures})
+        self.failures = [reason for reasons in failures.values() for reason in reasons]
+        if self.ranks.first:
+            for row in rows.values():
+                self._show(row)
+
     def _count(self, row: Finished, previews: Mapping[str, np.ndarray] | None = None) -> None:
+        if self.ranks.count == 1:
+            self._show(row, previews)
+            return
+        self.page.keep_previews({label: self.folder / path for label, path in row.files.items()}, previews or {})
+        self._shared.append(row)
+
+    def _show(self, row: Finished, previews: Mapping[str, np.ndarray] | None = None) -> None:
         self.page.add(row.name, {label: self.folder / path for label, path in row.files.items()}, previews, row.metrics)
         if row.metrics:
             self.table.add(row.name, row.metrics)

@@ -22,15 +22,17 @@ class Finished:
 
 
 class ResultLog:
-    """``rows.jsonl`` in a folder of results.
+    """``rows.jsonl`` in a folder of results, and ``rows.1.jsonl`` and so on of further processes.
 
     Args:
-        resume: whether images in it count as finished; otherwise it begins anew.
+        resume: whether images in them count as finished; otherwise this process's own begins anew.
+        rank: number of this process.
     """
 
-    def __init__(self, folder: pathlib.Path, *, resume: bool) -> None:
-        self.folder, self.path = folder, folder / LOG_FILE
-        self._known = _read(self.path) if resume else {}
+    def __init__(self, folder: pathlib.Path, *, resume: bool, rank: int = 0) -> None:
+        self.folder, self.path = folder, folder / (f"rows.{rank}.jsonl" if rank else LOG_FILE)
+        logs = sorted(folder.glob("rows*.jsonl")) if resume else []
+        self._known = {name: row for path in logs for name, row in _read(path).items()}
         folder.mkdir(parents=True, exist_ok=True)
         self._file = self.path.open("a" if resume else "w", encoding="utf-8")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -21,7 +21,9 @@ from inference.predictor import UNCERTAINTY, Predictor
 from options.resolve import Options
 from options.saved import format_options, save_options
 from training.best import LABEL, describe_best
+from training.ranks import join_ranks, silence
 from training.run_folder import run_folder
+from util.device import choose_device
 from util.errors import UserError
 
 
@@ -34,32 +36,47 @@ class TestingSession:
         self.options, values = options, options.values
         self.run_folder = run_folder(values["checkpoints_dir"], values["name"])
         print(format_options(options, everything=values["dry_run"] or values["verbose"]), end="")
+        self.ranks = join_ranks(choose_device(values["gpu_ids"]))
         self.model = load_model(options, self.run_folder)
         print(describe_networks(self.model, values["verbose"]))
         if values["epoch"] == LABEL:
             print(describe_best(self.run_folder))
 
     def run(self) -> int:
-        """Translate every image; return 0, 1 when some files failed, or 130 after Ctrl-C. What is done is kept."""
+        """Translate every image; return 0, 1 when some files failed, or 130 after Ctrl-C. What is done is kept.
+
+        Several processes share the images; the first one writes the page.
+        """
+        try:
+            with contextlib.nullcontext() if self.ranks.first else silence():
+                return self._run()
+        finally:
+            self.ranks.close()
+
+    def _run(self) -> int:
         values = self.options.values
         sides = {**self.model.visuals, UNCERTAINTY: self.model.visuals.get(self.model.result, "B")}
         dataset, domains = open_data(self.options, self.run_folder, sides)
-        report = Report(self.options, domains, self.model.result, paired=bool(dataset.pairs))
+        report = Report(self.options, domains, self.model.result, paired=bool(dataset.pairs), ranks=self.ranks)
         with contextlib.suppress(OSError):  # the run may lie where nothing can be written
             save_options(self.options, self.run_folder, "test")
         predictor = predictor_of(self.options, self.model)
         count = min(len(dataset), values["num_test"] or sys.maxsize)
-        code = translate_all(predictor, dataset, count, values["seed"], report)
-        report.finish(functools.partial(baseline_rows, self.options, dataset))
-        print(f"results: {report.folder / 'index.html'}")
+        share = range(self.ranks.rank, count, self.ranks.count)
+        code = translate_all(predictor, dataset, share, values["seed"], report)
+        code = max(self.ranks.gather_rows({self.ranks.rank: code}).values())
+        report.gather()
+        if self.ranks.first:
+            report.finish(functools.partial(baseline_rows, self.options, dataset))
+            print(f"results: {report.folder / 'index.html'}")
         return code
 
 
-def translate_all(predictor: Predictor, dataset: Any, count: int, seed: int, report: Report) -> int:
-    """Translate the first ``count`` samples into ``report``; return the exit code."""
+def translate_all(predictor: Predictor, dataset: Any, share: Sequence[int], seed: int, report: Report) -> int:
+    """Translate the samples of these numbers into ``report``; return the exit code."""
     names = distinct(dataset.names)
     try:
-        for index in tqdm(range(count), unit="image", dynamic_ncols=True, disable=None):
+        for index in tqdm(share, unit="image", dynamic_ncols=True, disable=None):
             if report.take_over(names[index]):
                 continue
             try:
@@ -69,7 +86,7 @@ def translate_all(predictor: Predictor, dataset: Any, count: int, seed: int, rep
                 report.fail(str(error))
                 tqdm.write(f"skipped: {error}", file=sys.stderr)
     except KeyboardInterrupt:
-        print(f"interrupted; {len(report)} of {count} images are kept: --skip_existing goes on", file=sys.stderr)
+        print(f"interrupted; {len(report)} of {len(share)} images are kept: --skip_existing goes on", file=sys.stderr)
         return 130
     return 1 if report.failures else 0
 

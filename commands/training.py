@@ -56,9 +56,16 @@ class TrainingSession:
         """
         try:
             with only_trainer(self.folder) if self.ranks.first else silence():
-                return self._train(self.options.values["continue_train"])
+                return self._train(self.options.values["continue_train"] and not self._never_saved())
         finally:
             self.ranks.close()
+
+    def _never_saved(self) -> bool:
+        """Return whether the run was killed before its first save, so that going on means to begin again."""
+        if any(self.folder.glob("state*.pth")) or any(self.folder.glob("*_net_*.pth")):
+            return False
+        print(f"{self.folder}: stopped before its first save; it begins again")
+        return True
 
     def _train(self, resume: bool) -> int:
         dataset = self.dataset

@@ -93,6 +93,11 @@ class ResultsPage:
         if time.monotonic() - self._written > _WRITE_SECONDS:
             self.write()
 
+    def keep_previews(self, files: Mapping[str, pathlib.Path], previews: Mapping[str, np.ndarray]) -> None:
+        """Store the previews of an image whose row is added later, maybe by another process; arguments as in add."""
+        for label, path in files.items():
+            self._shown_file(path, previews.get(label))
+
     def finish(self, table: Summary | None = None) -> None:
         """Write all pages a last time, with the means on top; remove those left by an earlier, longer test."""
         self._table = table

@@ -35,6 +35,9 @@ class ResultOptions:
         "session",
         choices=("auto", "batch", "running"),
     )
+    average: bool | None = option(
+        None, "use the averaged weights of a run with --ema_decay; none: where there are any", "session"
+    )
     display_winsize: int = option(256, "width of the pictures on the page", "session", minimum=1)
     lpips_weights: str | None = option(None, "local LPIPS weights; without them torchvision's cached ones", "session")
 

@@ -57,4 +57,4 @@ def fresh_folder(folder: pathlib.Path) -> None:
 
 def restarted_by_torchrun(folder: pathlib.Path) -> bool:
     """Return whether torchrun repeats this command after one of its processes has died, with a run to go on with."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0 and any(folder.glob("state*.pth"))
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0 and (folder / "options.json").is_file()

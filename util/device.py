@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -125,33 +123,20 @@ def choose_compute(options: ComputeOptions, device: torch.device) -> Compute:
 
 
 def _fastest_precision(device: torch.device) -> tuple[str, str]:
-    """Return bf16 where its convolutions are much faster, and the reason."""
+    """Return bf16 where the machine has units for it, which make convolutions several times as fast, and the reason."""
     if device.type == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return "bf16", "the GPU has bf16 units"
         return "fp32", "the GPU has no bf16 units"
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # waiting for threads of a busy machine would hide the difference
-    ratio = _convolution_ratio(device)
-    torch.set_num_threads(threads)
-    if ratio >= _WORTH_IT:
-        return "bf16", f"bf16 convolutions are {ratio:.1f} times as fast as fp32 here"
-    return "fp32", f"bf16 convolutions are not much faster here ({ratio:.1f} times)"
+    ask: Callable[[], Any] = getattr(torch.cpu, "get_capabilities", dict)  # older versions of torch cannot tell
+    capabilities = ask()
+    units = [name for name in _BF16_UNITS if capabilities.get(name)]
+    if units:
+        return "bf16", f"the processor has bf16 units ({units[0]})"
+    return "fp32", "the processor has no bf16 units"
 
 
-_WORTH_IT = 1.5  # machines have bf16 units, then it is three times and more, or have none, then it is slower
-
-
-def _convolution_ratio(device: torch.device) -> float:
-    """Return how many times as fast as in fp32 a small convolution is in bf16, by the best of ten runs each."""
-    best = {torch.float32: math.inf, torch.bfloat16: math.inf}
-    for dtype in [*best] * 10:
-        x = torch.ones(1, 64, 64, 64, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
-        weight = torch.ones(64, 64, 3, 3, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
-        began = time.perf_counter()
-        torch.nn.functional.conv2d(x, weight)[0, 0, 0, 0].item()
-        best[dtype] = min(best[dtype], time.perf_counter() - began)
-    return best[torch.float32] / best[torch.bfloat16]
+_BF16_UNITS = ("amx_bf16", "avx512_bf16")
 
 
 def arithmetic(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:

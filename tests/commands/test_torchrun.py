@@ -93,6 +93,24 @@ def test_a_killed_process_is_started_again_and_the_run_goes_on(
     assert torch.allclose(weights(folder_of(arguments)), alone, atol=1e-4)
 
 
+def test_testing_is_shared_and_one_page_shows_all(words: Words, alone: torch.Tensor, tmp_path: pathlib.Path) -> None:
+    arguments = words("alone")
+    place = arguments[arguments.index("--checkpoints_dir") : arguments.index("--name")]
+    data = arguments[arguments.index("--dataroot") : arguments.index("--dataroot") + 2]
+    command = ["test.py", "--name", "alone", *place, *data, "--gpu_ids", "-1", "--phase", "train"]
+    plain = subprocess.run([sys.executable, *command, "--results_dir", str(tmp_path / "1")], cwd=ROOT, timeout=300)
+    done = torchrun(2, [*command, "--results_dir", str(tmp_path / "2")])
+    assert (plain.returncode, done.returncode) == (0, 0), done.stderr[-2000:]
+    one, two = (next((tmp_path / run).glob("alone/*")) for run in "12")
+    assert (one / "metrics.json").read_text() == (two / "metrics.json").read_text()
+    assert (one / "metrics.csv").read_text() == (two / "metrics.csv").read_text(), "rows are in the same order"
+    pictures = sorted(path.name for path in (one / "images").iterdir())
+    assert len(pictures) == 18
+    for name in pictures:
+        assert (two / "images" / name).read_bytes() == (one / "images" / name).read_bytes()
+    assert (two / "index.html").read_text().count("_fake_B") == (one / "index.html").read_text().count("_fake_B")
+
+
 def ip(*words: str) -> None:
     subprocess.run(["ip", *words], check=True, capture_output=True, timeout=20)
 

@@ -277,3 +277,27 @@ def test_the_rate_of_every_step_follows_the_schedule(train: Train, words: Any, m
     monkeypatch.setattr(Trainer, "rehearse", lambda *_: [0.01])
     train(*words("template", "run", "--lr", "0.1"))
     assert rates == pytest.approx([0.1] * 3 + [0.05] * 3)
+
+
+def test_a_run_that_was_killed_before_its_first_save_begins_again(words: Any, train: Train, capsys: Any) -> None:
+    whole, killed = words("template", "whole"), words("template", "killed")
+    assert train(*whole) == 0
+    session = TrainingSession(TrainOptions().parse([*killed, "--max_steps", "1"]))
+    assert session.run() == 0
+    for path in [*session.folder.glob("state*.pth"), *session.folder.glob("*_net_*.pth")]:
+        path.unlink()  # as if the kill had come before them
+    assert train(*killed, "--max_steps", "inf", "--continue_train") == 0
+    assert "stopped before its first save; it begins again" in capsys.readouterr().out
+    folders = [session.folder.with_name(name) for name in ("whole", "killed")]
+    assert_equal(*(load_state(folder)["update"] for folder in folders))
+    assert log(folders[0]) == log(folders[1])
+
+
+def test_weights_without_a_state_are_not_begun_again(words: Any, train: Train) -> None:
+    killed = words("template", "killed")
+    assert train(*killed, "--max_steps", "1") == 0
+    folder = TrainingSession(TrainOptions().parse(killed)).folder
+    for path in folder.glob("state*.pth"):
+        path.unlink()
+    with pytest.raises(UserError, match="nothing to continue"):
+        train(*killed, "--continue_train")

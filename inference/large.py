@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import pathlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from inference.domain import Domain
 from inference.outputs import to_file_values
 from inference.predictor import Predictor, margins
 from inference.tiling.boxes import Box, grid
-from inference.tiling.local import Tile, bands
+from inference.tiling.local import Tile
 from inference.tiling.memory import free_memory
 from inference.tiling.scratch import Scratch
 from inference.tiling.sources import Padded, ScratchSource, Source, Turned
@@ -26,7 +26,8 @@ from inference.tiling.symmetry import Symmetry
 from util.device import arithmetic
 from util.errors import UserError
 
-_BAND = 512  # pixels; rows of a finished average that are written at once
+_BAND = 512  # pixels; side of the parts of a finished average
+_ROWS = 128  # pixels; rows that are converted and compressed at once
 _IN_MEMORY = 40  # bytes for each number of an image that is translated in memory: floats, copies, file values
 
 
@@ -81,18 +82,28 @@ class LargeFile:
     def _rows(self, scratch: Scratch) -> Iterator[np.ndarray]:
         """Yield the result's file values by blocks of rows."""
         image = ScratchSource(scratch, self._network_values, self.channels[0])
+        band: np.ndarray | None = None
+        begin = 0
         with contextlib.closing(self._averaged(image)) as tiles:
-            for band in bands(tiles):
-                yield self._joined(band)
+            for box, values in tiles:
+                if band is None or box.top != begin:
+                    yield from in_blocks(band)
+                    band, begin = (
+                        np.empty((box.height, self.width, self.channels[1]), self.target.format.dtype),
+                        box.top,
+                    )
+                self._fill(band, box, values[0])
+        yield from in_blocks(band)
 
     def _network_values(self, values: np.ndarray) -> np.ndarray:
         return self.source.range.normalize(fit_channels(values, self.channels[0], self.path, "input_nc"))
 
-    def _joined(self, band: Sequence[Tile]) -> np.ndarray:
-        rows = np.empty((band[0][0].height, self.width, self.channels[1]), self.target.format.dtype)
-        for box, values in band:
-            rows[:, box.left : box.right] = to_file_values(values[0], self.target.range, self.target.format.dtype)
-        return rows
+    def _fill(self, band: np.ndarray, box: Box, values: Tensor) -> None:
+        """Put a tile's file values into the band, some rows at once: they take 8 bytes a number on their way."""
+        for row in range(0, box.height, _ROWS):
+            rows = slice(row, row + _ROWS)
+            part = to_file_values(values[:, rows], self.target.range, self.target.format.dtype)
+            band[rows, box.left : box.right] = part
 
     def _averaged(self, image: Source) -> Generator[Tile, None, None]:
         """Yield the tiles of the mean over models and symmetries."""
@@ -113,6 +124,13 @@ class LargeFile:
                     mean.write(box, old + (new - old) / number)
             for box in grid(Box(0, 0, self.height, self.width), _BAND):
                 yield box, torch.from_numpy(mean.read(box)).permute(2, 0, 1)[None]
+
+
+def in_blocks(band: np.ndarray | None) -> Iterator[np.ndarray]:
+    """Yield a band of rows, if there is one, in parts small enough to be compressed by the way."""
+    for row in range(0, 0 if band is None else len(band), _ROWS):
+        assert band is not None
+        yield band[row : row + _ROWS]
 
 
 @torch.no_grad()

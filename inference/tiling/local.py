@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -57,15 +57,3 @@ def assemble(tiles: Iterator[Tile], height: int, width: int) -> Tensor:
         cut(whole, box).copy_(values)
     assert whole is not None
     return whole
-
-
-def bands(tiles: Iterator[Tile]) -> Iterator[Sequence[Tile]]:
-    """Yield the tiles of one row of the grid after the other."""
-    row: list[Tile] = []
-    for tile in tiles:
-        if row and tile[0].top != row[0][0].top:
-            yield row
-            row = []
-        row.append(tile)
-    if row:
-        yield row

@@ -18,7 +18,8 @@ from util.errors import UserError
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 #: What convolutions take besides their tensors: input and output once more in the layout of the library
-_WORKSPACE = 2.0
+_WORKSPACE = 2.4
+_OVERHEAD = 32 * 10**6  # bytes for compressors, file buffers and what an allocator does not give back
 _UNKNOWN = 4 * 10**9  # bytes assumed where the system does not say
 
 
@@ -87,7 +88,7 @@ def free_memory(device: torch.device, limit: int | None) -> int:
             free, _ = torch.cuda.mem_get_info(device) if device.type == "cuda" else (_UNKNOWN, 0)
             return int(0.8 * free) if limit is None else min(limit, free)
         return limit or _UNKNOWN
-    return int(0.8 * _free_on_cpu()) if limit is None else max(0, limit - resident())
+    return int(0.8 * _free_on_cpu()) if limit is None else max(0, limit - resident() - _OVERHEAD)
 
 
 def resident() -> int:

@@ -19,7 +19,7 @@ WAYS = {
     "whole": "whole",
     "local": "with the receptive field as margin",
     "layered": "layer by layer, with the statistics of the whole image",
-    "preview": "with the statistics of a thumbnail: a PREVIEW, about 2 levels of 255 off",
+    "preview": "with the statistics of a thumbnail: a PREVIEW, some levels of 255 off, not the result",
 }
 
 

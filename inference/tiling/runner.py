@@ -28,6 +28,7 @@ from util.errors import UserError
 
 _SMALL = 1 << 20  # pixels; smaller images run whole unless a flag says otherwise
 _THUMBNAIL = 512  # pixels; the side of the small image whose statistics a preview takes
+_LAYERED = 1.6  # layer by layer takes more for each pixel: copies on the way to and from where they are stored
 _LAST_RESORT = 64  # pixels; tiles are not made smaller than this
 
 
@@ -67,6 +68,8 @@ class Runner:
 
     def _tiled(self, network: Any, way: str, needs: Needs, budget: int, size: tuple[int, int], per_row: float) -> Plan:
         multiple, margin = planning.size_multiple_of(network), planning.margin_of(network, way)
+        if way == "layered":
+            needs = Needs(_LAYERED * needs.computed, needs.stored)
         wanted = -(-self.options.tile_size // multiple) * multiple
         tile = wanted or planning.largest_tile(needs, margin, multiple, budget, per_row, size)
         if tile is None:

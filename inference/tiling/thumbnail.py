@@ -21,7 +21,7 @@ def thumbnail(source: Source, side: int, size_multiple: int) -> Tensor:
     """
     frame = source.frame
     factor = max(1, -(-max(frame.height, frame.width) // side))
-    step = factor * max(1, 1024 // factor)
+    step = factor * max(1, 512 // factor)
     rows = []
     for top in range(0, frame.height, step):
         boxes = [box for box in grid(frame, step) if box.top == top]

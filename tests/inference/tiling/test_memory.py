@@ -1,0 +1,83 @@
+"""Memory is known before anything runs, and the plan keeps to it."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from inference.settings import InferenceOptions
+from inference.tiling import runner as running
+from inference.tiling.memory import LiveBytes, free_memory, human, parse_memory
+from inference.tiling.passes import make_passes, reach
+from inference.tiling.runner import Runner
+from models.networks.resnet import ResnetGenerator
+from models.networks.stages import Keep
+from util.errors import UserError
+
+CPU = torch.device("cpu")
+
+
+def test_sizes_as_people_write_them() -> None:
+    assert [parse_memory(text) for text in ("2GB", "800M", "1.5g", "4096", None)] == [
+        *(2 * 10**9, 8 * 10**8, 15 * 10**8, 4096, None)
+    ]
+    assert human(2.34e9) == "2.3 GB" and human(4.1e8) == "410 MB"
+    for text in ("0GB", "big", "-1GB", "2 XB"):
+        with pytest.raises(UserError, match="such as 2GB"):
+            parse_memory(text)
+    assert free_memory(CPU, 1) == 0 and free_memory(CPU, None) > 0
+
+
+def test_live_bytes_counts_what_is_held_at_once() -> None:
+    with LiveBytes() as live:
+        a = torch.ones(1000)
+        b = a + 1
+        del a
+        c = b * 2
+        del b
+    assert live.peak == 8000 and live.now == 4000
+    assert float(c[0]) == 4
+
+
+def plan(monkeypatch: pytest.MonkeyPatch, budget: int, size: int = 1024, **flags: Any) -> Any:
+    monkeypatch.setattr(running, "free_memory", lambda *_: budget)
+    network = ResnetGenerator(3, 3, 6, ngf=4, norm="instance", dropout=False).eval()
+    return Runner(CPU, InferenceOptions(max_memory="1GB", **flags)).plan(network, 3, size, size)
+
+
+def test_less_memory_means_smaller_tiles_and_then_scratch_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    assert plan(monkeypatch, 10**9).way == "whole"
+    plans = [plan(monkeypatch, budget * 10**6, scratch_dir=str(tmp_path)) for budget in (60, 30, 8)]
+    tiles = [each.tile for each in plans]
+    assert tiles == sorted(tiles, reverse=True) and tiles[0] > tiles[-1] and all(tile % 4 == 0 for tile in tiles)
+    assert all(each.memory <= budget * 10**6 for each, budget in zip(plans, (60, 30, 8), strict=True))
+    assert plans[-1].folder == tmp_path
+    assert all(each.scratch == 1024**2 * 3 * 16 // 16 * 2 for each in plans), "3 tensors of 16 channels at a quarter"
+
+
+def test_a_scratch_folder_without_space_or_at_all_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        plan(monkeypatch, 8 * 10**6, scratch_dir=str(tmp_path / "none"))
+    usage = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr(running.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(UserError, match="are needed and 1 MB are free"):
+        plan(monkeypatch, 8 * 10**6, scratch_dir=str(tmp_path))
+
+
+def test_reach_and_passes_of_a_generator() -> None:
+    network = ResnetGenerator(3, 3, 6, ngf=4, norm="instance", dropout=False)
+    assert reach([nn.Conv2d(1, 1, 7)])[1] == 3
+    assert reach([nn.Conv2d(1, 1, 3, 2, 1), nn.Conv2d(1, 1, 3, padding=1)]) == (2, 4)
+    passes = make_passes(network.stages())
+    assert [one.margin for one in passes[:3]] == [3, 4, 8], "three passes over the image, as the head is not stored"
+    assert max(one.margin for one in passes[3:-3]) == 4
+    with pytest.raises(TypeError, match="LSTM: unknown reach"):
+        make_passes([Keep(), nn.LSTM(1, 1)])

@@ -12,8 +12,9 @@ class ComputeOptions:
     """In which arithmetic, memory layout and form the networks run."""
 
     precision: str = option(
-        "auto",
-        "arithmetic of the networks; weights stay fp32. bf16 and fp16 are faster where the machine has such units",
+        "fp32",
+        "arithmetic of the networks; weights stay fp32. bf16 and fp16 are faster where the machine has units for them; "
+        "auto: bf16 where it has",
         choices=("auto", "fp32", "tf32", "bf16", "fp16"),
     )
     channels_last: bool | None = option(

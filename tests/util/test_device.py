@@ -57,11 +57,11 @@ def test_arithmetic_is_autocast_only_when_asked() -> None:
 def test_what_the_flags_leave_open_is_settled_by_what_the_processor_has(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = torch.device("cpu")
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
-    fast = choose_compute(ComputeOptions(), cpu)
+    fast = choose_compute(ComputeOptions("auto"), cpu)
     assert (fast.precision, fast.channels_last) == ("bf16", True)
     assert fast.line() == "cpu, bf16, channels last: the processor has bf16 units (avx512_bf16)"
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {}, raising=False)
-    plain = choose_compute(ComputeOptions(), cpu)
+    plain = choose_compute(ComputeOptions("auto"), cpu)
     assert (plain.precision, plain.channels_last) == ("fp32", False)
 
 

@@ -13,6 +13,8 @@ from inference.tiling.sources import Source
 from inference.tiling.statistics import Affine, Moments
 from models.networks.stages import Join, Keep, Stage
 
+_ENOUGH = 64  # pixels; fewer say too little of the spread of a channel
+
 
 def thumbnail(source: Source, side: int, size_multiple: int) -> Tensor:
     """Return (1,C,h,w), the image averaged down so that neither side is much longer than ``side`` pixels.
@@ -49,7 +51,8 @@ def packings(stages: Iterable[Stage], small: Tensor) -> dict[Keep, tuple[Affine,
 
 def _packing(x: Tensor) -> tuple[Affine, Affine]:
     variance, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
-    spread = variance.sqrt()
+    few = x.shape[2] * x.shape[3] < _ENOUGH  # deep in a U-Net a thumbnail is a pixel: all channels together then
+    spread = x.std(correction=0).expand_as(variance) if few else variance.sqrt()
     spread = torch.maximum(spread, 0.1 * spread.mean() + 1e-3 * mean.abs()).clamp_min(1e-6)  # a channel may be flat
     return Affine(1 / spread, -mean / spread), Affine(spread, mean)
 

@@ -69,7 +69,8 @@ class Logger(Protocol):
     """One place that shows or stores how the training goes.
 
     A class attribute ``slow = True`` moves a logger to a background thread. A logger may also have
-    ``progress(position)``, called after every step; it must take microseconds.
+    ``progress(position)``, called after every step; it must take microseconds. One in the background may have
+    ``ending()``, called from the training's thread before the events that still wait for it, and :meth:`close`.
     """
 
     def start(self, info: RunInfo) -> None:

@@ -134,7 +134,10 @@ class Background:
         self._put("finished")
 
     def close(self) -> None:
-        """Queue the end; :meth:`join` waits for it."""
+        """Queue the end; :meth:`join` waits for it. A logger that has ``ending()`` hears of it at once."""
+        ending = getattr(self.inner, "ending", None)
+        if ending is not None:
+            ending()
         self._put("close")
 
     def join(self, seconds: float) -> None:

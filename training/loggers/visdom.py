@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import pathlib
+import threading
 from typing import Any
 from urllib.parse import urlparse
 
@@ -41,6 +42,7 @@ class VisdomWindows(SilentLogger):
         self.server: OwnServer | None = None
         self._client: Any = None
         self._opened: set[str] = set()
+        self._ending = threading.Event()
 
     def start(self, info: RunInfo) -> None:
         """Connect, starting a server first where none runs on loopback; LoggerUnavailable where neither works."""
@@ -78,6 +80,10 @@ class VisdomWindows(SilentLogger):
         for label, image in images.items():
             self._client.image(image, win=f"{prefix}_{label}", opts=self._titled(f"epoch {position.epoch}: {label}"))
 
+    def ending(self) -> None:
+        """Wait no longer for a server that is still starting: its windows would vanish at once."""
+        self._ending.set()
+
     def close(self) -> None:
         """End the server if it is ours."""
         if self.server is not None:
@@ -88,7 +94,7 @@ class VisdomWindows(SilentLogger):
         if host not in _LOOPBACK:
             raise LoggerUnavailable(f"visdom: no server answers at {self._url()}:{port}; start it, or --display_id 0")
         self.server = OwnServer(port, folder / "visdom")
-        self.server.wait()
+        self.server.wait(needed=lambda: not self._ending.is_set())
         note = "; its page needs scripts that `python -m visdom.server` fetches once" if page_scripts_missing() else ""
         say(f"visdom: live windows at http://localhost:{port} while the training runs{note}")
 

@@ -104,6 +104,50 @@ def test_own_server_is_started_and_ended(tmp_path):
     assert not is_listening("127.0.0.1", port)
 
 
+def test_the_server_goes_without_torch():
+    """Torch must seem not to be installed, also to scipy, which visdom 0.3 imports and which looks for it."""
+    code = textwrap.dedent("""
+        import importlib.util, sys
+        from training.loggers.visdom_server import _WithoutTorch
+        assert importlib.util.find_spec("torch")
+        sys.meta_path.insert(0, _WithoutTorch())
+        import visdom.server.run_server
+        assert "torch" not in sys.modules
+        try:
+            import torch.nn
+        except ModuleNotFoundError as error:
+            print(error)
+    """)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "No module named 'torch'\n", done.stderr
+
+
+def test_what_keeps_the_server_from_starting_is_told(tmp_path, monkeypatch):
+    (tmp_path / "visdom").mkdir()
+    (tmp_path / "visdom" / "__init__.py").write_text("raise RuntimeError('no windows today')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    own = OwnServer(free_port(), tmp_path)
+    with pytest.raises(LoggerUnavailable, match=r"did not start on port \d+ \(RuntimeError: no windows today\)"):
+        own.wait()
+    assert own.process.returncode == 1, "ended by the error, not by an abort"
+
+
+def test_a_training_that_ends_first_does_not_wait_for_the_server(tmp_path, monkeypatch, capfd):
+    (tmp_path / "visdom").mkdir()
+    (tmp_path / "visdom" / "__init__.py").write_text("import time; time.sleep(60)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    logger = VisdomWindows(DisplayOptions(display_port=free_port()))
+    group = LoggerGroup([logger])
+    group.start(run_info(tmp_path))
+    wait_until(lambda: logger.server is not None)
+    began = time.monotonic()
+    group.close()
+    assert time.monotonic() - began < 10
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line == "visdom: the training ended before the server for its windows had started"
+    assert logger.server is None
+
+
 def test_the_page_opens_and_nothing_beside_its_files_is_served(server):
     def get(path):
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -114,7 +115,7 @@ class EpochLoader:
             collate_fn=as_it_is,
             persistent_workers=workers > 0,
             pin_memory=device.type == "cuda",
-            worker_init_fn=_leave_ctrl_c_to_the_trainer,
+            worker_init_fn=_leave_stopping_to_the_trainer,
             generator=torch.Generator().manual_seed(sample_seed(seed, 0, 0)),
         )
 
@@ -193,9 +194,22 @@ def as_it_is(batch: Any) -> Any:
     return batch
 
 
-def _leave_ctrl_c_to_the_trainer(_worker: int) -> None:
-    """A terminal sends Ctrl-C to workers too; only the main process, which saves first, shall answer it."""
+def _leave_stopping_to_the_trainer(_worker: int) -> None:
+    """Ignore Ctrl-C and SIGTERM, which terminals and job schedulers send to workers too.
+
+    Only the main process, which saves first, shall answer them. Its own SIGTERM, which is how torch ends a worker
+    that hangs, still ends this one; and so does, within 5 seconds, the end of the main process, by torch's watchdog.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # not on Windows, which has no process groups, nor on macOS
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_when_told_by, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_when_told_by(parent: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)  # at once, as torch does: the main thread may hang
 
 
 def processors() -> int:

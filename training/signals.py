@@ -36,8 +36,10 @@ class StopRequest:
         return 128 + self.signal if self.signal else 0
 
     def _handle(self, number: int, _frame: types.FrameType | None) -> None:
-        if self.signal == signal.SIGINT and number == signal.SIGINT:
-            raise KeyboardInterrupt
+        if number == self.signal:
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            return
         self.signal = number
         with contextlib.suppress(OSError):  # not print, which a signal may have interrupted
             os.write(2, b"stopping after this step, saved" + (number == signal.SIGINT) * _AGAIN + b"\n")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import pathlib
+import subprocess
+import sys
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -141,3 +145,27 @@ def test_programming_errors_are_not_hidden() -> None:
 
     with pytest.raises(ZeroDivisionError):
         list(_loader(Broken()).epoch(1))
+
+
+class _Stuck(_Masked):
+    """The second sample never comes."""
+
+    def load(self, index: int, generator: torch.Generator) -> dict[str, Any]:
+        time.sleep(600 * index)
+        return super().load(0, generator)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="process groups as on Linux")
+def test_workers_leave_sigterm_to_the_main_process_and_end_when_that_says_so() -> None:
+    loader = _loader(_Stuck(), workers=1, batch_size=1, shuffle=False)
+    batches = loader.stored(1)
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    assert worker.pid is not None
+    subprocess.run(["kill", "-TERM", str(worker.pid)], check=True)  # as to the whole group, from elsewhere
+    time.sleep(0.5)
+    assert worker.is_alive()
+    began = time.monotonic()
+    del batches, loader
+    worker.join(20)
+    assert worker.exitcode == 0 and time.monotonic() - began < 15, "torch waits for 5 seconds, then uses SIGTERM"

@@ -16,6 +16,19 @@ SELECTORS = ("netG", "netD", "gan_mode")
 
 def build_model(options: Options, *, train: bool) -> TranslationModel:
     """Return the chosen method with seeded weights, on the CPU; with discriminators and losses when training."""
+    model = _made(options, train=train)
+    if train:
+        _check_crop(options, model)
+    return model
+
+
+def make_narrow(options: Options) -> TranslationModel:
+    """Return the method as it is trained, with one filter where ``--ngf`` and ``--ndf`` say how many."""
+    widths = {name: 1 for name in ("ngf", "ndf") if name in options.values}
+    return _made(options.replace("one filter", **widths), train=True)
+
+
+def _made(options: Options, *, train: bool) -> TranslationModel:
     choices = {name: chosen for name in SELECTORS if (chosen := options.chosen(name)) is not None}
     channels = Channels(options.values["input_nc"], options.values["output_nc"])
     builder = Builder(choices, channels, options.values["seed"])
@@ -24,7 +37,6 @@ def build_model(options: Options, *, train: bool) -> TranslationModel:
     model = method[0](method[1], builder)
     if train:
         model.prepare_training(builder)
-        _check_crop(options, model)
     return model
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from commands.build import build_dataset
+from commands.checks import CheckedLoader, SizeCheck
 from commands.validation import make_validations
 from data.common import LoaderOptions
 from data.loader import EpochLoader, Shard
@@ -58,7 +59,8 @@ def settle(options: Options, updater: Updater, dataset: Any) -> Options:
     """Return the options with what was left open: the precision, and a batch that fits; print the memory it needs."""
     options = options.replace("this machine", precision=updater.compute.precision)
     samples = EpochLoader(dataset, LoaderOptions(num_threads=0), seed=0, shuffle=False, device=updater.device)
-    need, ranks = updater.memory_need(next(samples.epoch(1))), updater.ranks
+    first = next(CheckedLoader(samples, SizeCheck(options)).epoch(1))
+    need, ranks = updater.memory_need(first), updater.ranks
     room = need.fixed + free_memory(updater.device)
     if not options.values["batch_size"]:
         most = max(1, len(dataset) // _STEPS_PER_EPOCH // ranks.count)
@@ -105,13 +107,14 @@ def make_loader(options: Options, dataset: Any, updater: Updater) -> Loader:
     stages = stages_of(options.of(StartOptions))
     shard = Shard(updater.ranks.rank, updater.ranks.count, values["accumulate"])
 
-    def load(images: Any) -> EpochLoader:
-        shuffle = not values["serial_batches"]
-        return EpochLoader(
-            images, loaders, seed=values["seed"], shuffle=shuffle, shard=shard, device=updater.device
-        )
+    check = SizeCheck(options)
 
-    def load_stage(stage: Stage) -> EpochLoader:
+    def load(images: Any) -> Loader:
+        shuffle = not values["serial_batches"]
+        loader = EpochLoader(images, loaders, seed=values["seed"], shuffle=shuffle, shard=shard, device=updater.device)
+        return CheckedLoader(loader, check)
+
+    def load_stage(stage: Stage) -> Loader:
         size = round(values["load_size"] * stage.crop_size / values["crop_size"])
         changed = options.replace("--progressive_sizes", crop_size=stage.crop_size, load_size=size)
         return load(build_dataset(changed, train=True, ranges=dataset.ranges))

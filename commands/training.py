@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from commands.build import build_dataset, build_model, describe_data, describe_networks
+from commands.checks import check_crops, check_data
 from commands.opened_run import DATA_FILE, saved_ranges
 from commands.trainer import make_trainer, make_updater, prepare_weights, settle
 from data.value_range import ValueRange
@@ -40,6 +41,9 @@ class TrainingSession:
         self.device = choose_device(values["gpu_ids"])
         self.ranks = join_ranks(self.device)
         self.model = build_model(options, train=True)
+        check_crops(options)
+        if self.dataset is not None:
+            check_data(options, self.model, self.dataset)
         print(format_options(options, everything=values["dry_run"] or values["verbose"]), end="")
         print(describe_networks(self.model, values["verbose"]))
 

@@ -49,6 +49,10 @@ class TranslationModel(nn.Module):
     float tensors in [-1,1].
     """
 
+    #: the images that a batch must have for training
+    needs: tuple[str, ...] = ("A", "B")
+    #: whether B must be the truth for A
+    paired = False
     #: label -> domain of the images that predict() returns, in the order pages show them
     visuals: Mapping[str, str] = {}
     #: label -> the input whose height and width (times an enlargement) the image has, where that is not "A"

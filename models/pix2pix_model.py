@@ -34,6 +34,7 @@ class Pix2Pix(TranslationModel):
     """Paired translation: L1 and other distances to the target, and a discriminator that sees input and output."""
 
     loss_names = ("G_GAN", "G_L1", "G_MSE", "G_VGG", "D_real", "D_fake")
+    paired = True
     visuals = {"real_A": "A", "fake_B": "B", "real_B": "B"}
 
     def __init__(self, options: Pix2PixOptions, build: Builder) -> None:

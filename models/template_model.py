@@ -28,6 +28,7 @@ class TemplateOptions:
 class Template(TranslationModel):
     """A regression from A to B: the smallest complete method."""
 
+    paired = True
     visuals = {"real_A": "A", "fake_B": "B", "real_B": "B"}
 
     def __init__(self, options: TemplateOptions, build: Builder) -> None:

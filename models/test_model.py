@@ -27,6 +27,7 @@ class OneSidedOptions:
 class OneSided(TranslationModel):
     """Inference only: translate single images by one generator of a trained run."""
 
+    needs = ("A",)
     visuals = {"real": "A", "fake": "B"}
     result = "fake"
 

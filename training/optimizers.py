@@ -26,13 +26,14 @@ class Optimizer:
 
     def __init__(self, parameters: Sequence[nn.Parameter], options: OptimizerOptions, rate: float) -> None:
         self.parameters, self.options, self.initial_rate = list(parameters), options, rate
+        self._stored = [nn.Parameter(_as_stored(parameter)) for parameter in self.parameters]
         self.adam = _KINDS[options.optimizer](
-            self.parameters, rate, (options.beta1, options.beta2), weight_decay=options.weight_decay, fused=True
+            self._stored, rate, (options.beta1, options.beta2), weight_decay=options.weight_decay, fused=True
         )
-        for parameter in self.parameters:  # written, so that their memory is taken now
-            moments = {name: torch.empty_like(parameter).zero_() for name in ("exp_avg", "exp_avg_sq")}
-            steps = torch.zeros((), dtype=torch.float32, device=parameter.device)
-            self.adam.state[parameter] = {"step": steps} | moments
+        for stored in self._stored:  # written, so that their memory is taken now
+            moments = {name: torch.empty_like(stored).zero_() for name in ("exp_avg", "exp_avg_sq")}
+            steps = torch.zeros((), dtype=torch.float32, device=stored.device)
+            self.adam.state[stored] = {"step": steps} | moments
 
     def set_rate(self, factor: float) -> float:
         """Set the learning rate to ``factor`` times the initial one; return it."""
@@ -42,7 +43,18 @@ class Optimizer:
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
-        self.adam.zero_grad(set_to_none=True)
+        for parameter, stored in zip(self.parameters, self._stored, strict=True):
+            parameter.grad = stored.grad = None
+
+    def unscale(self, scaler: torch.amp.GradScaler) -> None:
+        """Divide the gradients by the loss scale, and let the scaler adapt it."""
+        self._show_gradients()
+        scaler.unscale_(self.adam)
+        scaler.update()
+
+    def _show_gradients(self) -> None:
+        for parameter, stored in zip(self.parameters, self._stored, strict=True):
+            stored.grad = None if parameter.grad is None else _as_stored(parameter.grad, parameter)
 
     def gradients(self) -> list[Tensor]:
         """Return the gradients; weights that the loss does not reach have none."""
@@ -69,6 +81,7 @@ class Optimizer:
             adaptive_clip_grad(self.parameters, self.options.agc)
         if self.options.clip_grad:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.options.clip_grad, norm)
+        self._show_gradients()
         if skip is not None:
             self.adam.found_inf = skip.float()  # type: ignore[attr-defined]  # read by the fused kernels
         self.adam.step()
@@ -79,14 +92,34 @@ class Optimizer:
         return [*(parameter.detach() for parameter in self.parameters), *moments]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the moments and rates, in plain types."""
-        return self.adam.state_dict()
+        """Return the moments, in the shapes of the weights, and the rates, in plain types."""
+        plain = self.adam.state_dict()
+        shaped = {
+            index: {name: _as_shaped(value, self.parameters[index]) for name, value in state.items()}
+            for index, state in plain["state"].items()
+        }
+        return plain | {"state": shaped}
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Copy saved moments into place, keeping the memory layout of the weights."""
+        """Copy saved moments into place, whatever memory layout the weights have here."""
         for index, parameter in enumerate(self.parameters):
             for name, value in state["state"].get(index, {}).items():
-                self.adam.state[parameter][name].copy_(value)
+                _as_shaped(self.adam.state[self._stored[index]][name], parameter).copy_(value)
         for group, saved in zip(self.adam.param_groups, state["param_groups"], strict=True):
             group["lr"] = saved["lr"]
+
+
+def _is_channels_last(tensor: Tensor) -> bool:
+    return tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last) and not tensor.is_contiguous()
+
+
+def _as_stored(tensor: Tensor, like: Tensor | None = None) -> Tensor:
+    """Return a view in the order of the memory of ``like``: the fused kernel copies what is not contiguous."""
+    plain = tensor.detach()
+    return plain.permute(0, 2, 3, 1) if _is_channels_last(tensor if like is None else like) else plain
+
+
+def _as_shaped(tensor: Tensor, like: Tensor) -> Tensor:
+    """Return the view of :func:`_as_stored` in the shape of the weights; scalars stay."""
+    return tensor.permute(0, 3, 1, 2) if tensor.ndim == 4 and _is_channels_last(like) else tensor

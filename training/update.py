@@ -135,8 +135,7 @@ class Updater:
         optimizer, scaler = self.optimizers[phase.name], self._scalers.get(phase.name)
         losses = self.runner.run(phase, work, scaler.scale if scaler else _unscaled)
         if scaler:
-            scaler.unscale_(optimizer.adam)
-            scaler.update()
+            optimizer.unscale(scaler)
         verdict = self.guard.judge(phase.name, optimizer.norm())
         return Incident(work.step, phase.name, verdict, losses, work.batch, quiet=scaler is not None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -17,6 +17,8 @@ from training.loggers import LoggerGroup, Position, Times
 from training.previews import Previewer
 
 _LOOK_IMAGES = 400  # between two looks at the indicators, each of which costs a few forward passes
+_EARLY_ROWS = 20  # page rows for the first epochs, however short; then they become rarer, down to one per display
+Ends = Literal["epoch", "run"] | None
 
 
 @dataclass(frozen=True)
@@ -84,22 +86,34 @@ class Reporter:
         self.frequencies, self.previewer = frequencies, previewer
         self.loss_names, self.indicators = loss_names, indicators
         self.loggers = LoggerGroup([])
+        self._pictured = 0
 
     def step(
-        self, before: Position, now: Position, batch: Batch, losses: Losses, times: Times, *, always: bool
+        self, before: Position, now: Position, batch: Batch, losses: Losses, times: Times, ends: Ends = None
     ) -> None:
-        """Tell of one step what is due; ``always`` reports the losses in any case."""
+        """Tell of one step what is due; what ``ends`` with it is told too, a short epoch as well as the run."""
 
         def due(frequency: int) -> bool:
             return before.total_iters // frequency < now.total_iters // frequency
 
         self.loggers.progress(now)
-        if always or due(self.frequencies.report):
+        short = ends == "epoch" and now.iters < self.frequencies.report
+        if short or ends == "run" or due(self.frequencies.report):
             extra = self._look() if due(self.frequencies.look) else {}
             self.loggers.losses(now, self._named(losses) | extra, times)
-        page = due(self.frequencies.page) or before.step == 0
-        if page or due(self.frequencies.display):
+        page = due(self.frequencies.page) or before.step == 0 or self._row_ends(now, ends)
+        if (page or due(self.frequencies.display)) and self.loggers.takes_visuals:
             self.loggers.visuals(now, self.previewer.pictures(batch), save=page)
+            self._pictured = now.total_iters
+
+    def _row_ends(self, now: Position, ends: Ends) -> bool:
+        """Return whether a page row shall show what the networks do after this step, which ends an epoch or the run.
+
+        The run does so always, an epoch when the last pictures are old: else a thousand epochs of few images would
+        cost as many forward passes and files.
+        """
+        old = min(self.frequencies.display, now.total_iters / _EARLY_ROWS)
+        return ends == "run" or (ends == "epoch" and now.total_iters - self._pictured >= old)
 
     def _named(self, losses: Mapping[str, Tensor]) -> dict[str, float]:
         first = [name for name in self.loss_names if name in losses]

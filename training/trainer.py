@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from models.base import Batch
 from training.checkpoint import load_state, remove_unfinished
 from training.loggers import LoggerGroup, Position, Times
-from training.reports import Reporter, RunningMeans
+from training.reports import Ends, Reporter, RunningMeans
 from training.saving import Saver
 from training.schedule import Schedule, total_epochs
 from training.settings import ScheduleOptions
@@ -134,10 +134,16 @@ class Trainer:
         seconds = time.perf_counter() - began
         if self.budget:
             self.budget.step_ends()
-        always = self.is_done or (self._epoch_is_over and len(self.loader.dataset) < self.reporter.frequencies.report)
+        ends = self._ends()
         if self.updater.ranks.first:
-            times = Times(seconds / images, waited, rate)
-            self.reporter.step(before, self.position, batch, losses, times, always=always)
+            self.reporter.step(before, self.position, batch, losses, Times(seconds / images, waited, rate), ends)
+
+    def _ends(self) -> Ends:
+        """Return what the step just made has completed."""
+        last = self.budget is None and self.position.epoch >= total_epochs(self.options)
+        if self.is_done or (last and self._epoch_is_over):
+            return "run"
+        return "epoch" if self._epoch_is_over else None
 
     def _end_epoch(self) -> None:
         ended = self.position

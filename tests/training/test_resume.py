@@ -240,7 +240,9 @@ def test_rehearsing_leaves_no_trace(
 def test_previews_leave_no_trace(
     train: Train, words: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train(*words("pix2pix", "seen", "--max_steps", 3, "--display_freq", 1, "--update_html_freq", 1))
+    page = ["--no_html", "false", "--display_freq", 1, "--update_html_freq", 1]
+    train(*words("pix2pix", "seen", "--max_steps", 3, *page))
+    assert list((tmp_path / "seen" / "web" / "images").iterdir())
     monkeypatch.setattr(Previewer, "pictures", lambda *_: {})
     train(*words("pix2pix", "unseen", "--max_steps", 3))
     assert_same_run(tmp_path / "seen", tmp_path / "unseen")

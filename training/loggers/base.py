@@ -82,7 +82,8 @@ class Logger(Protocol):
     def visuals(self, position: Position, visuals: dict[str, np.ndarray], *, save: bool) -> None:
         """Take previews, label -> (H,W) or (H,W,3) uint8, every ``--display_freq`` images.
 
-        ``save`` is true every ``--update_html_freq`` images. The arrays must not be changed afterwards.
+        ``save`` is true every ``--update_html_freq`` images, and for those of an epoch's or the training's last step.
+        The arrays must not be changed afterwards.
         """
 
     def epoch_end(self, position: Position) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from training.loggers.base import Logger, LoggerUnavailable, Position, RunInfo, Times
+from training.loggers.base import Logger, LoggerUnavailable, Position, RunInfo, SilentLogger, Times
 
 if TYPE_CHECKING:  # --help stays free of it
     import numpy as np
@@ -42,6 +42,12 @@ class LoggerGroup:
     def __init__(self, loggers: Sequence[Logger], close_seconds: float = 15.0) -> None:
         self.loggers = [Background(logger) if getattr(logger, "slow", False) else logger for logger in loggers]
         self.close_seconds = close_seconds
+
+    @property
+    def takes_visuals(self) -> bool:
+        """Whether any logger does something with previews, which cost a forward pass."""
+        methods = [getattr(getattr(logger, "inner", logger), "visuals", None) for logger in self.loggers]
+        return any(method and getattr(method, "__func__", method) is not SilentLogger.visuals for method in methods)
 
     def start(self, info: RunInfo) -> None:
         """Start all loggers."""

@@ -83,6 +83,6 @@ def check_known(
             continue
         owner = elsewhere().get(name)
         if owner:
-            raise UserError(f"{source}: --{name} belongs to {owner}, which this command does not use")
+            raise UserError(f"{source}: --{name} belongs to {owner}, not to this command; leave it out")
         hint = did_you_mean(f"--{name}", [f"--{flag}" for flag in known]) or "; --help lists the flags"
         raise UserError(f"{source}: unknown flag --{name}{hint}")

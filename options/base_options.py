@@ -58,6 +58,10 @@ class BaseOptions:
         """Return sources below the config file, such as a saved run."""
         return []
 
+    def of_other_scripts(self) -> dict[str, str]:
+        """Return ``{flag: script}`` of flags that users give to the wrong script."""
+        return {}
+
     def finish(self, options: Options) -> Options:
         """Derive what follows from other values and refuse contradictions."""
         return options
@@ -83,7 +87,7 @@ class BaseOptions:
         if config:
             sources.append(Source(str(early.config), config))
         sources.append(Source(COMMAND_LINE, given))
-        options = resolve(self.roots(), sources)
+        options = resolve(self.roots(), sources, self.of_other_scripts)
         if wants_help:
             print(format_help(self.script, self.summary, options))
             sys.exit(0)
@@ -107,6 +111,18 @@ def _peek(given: dict[str, Any]) -> RunOptions:
 def _some(raw: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     flags = flags_of(RunOptions)
     return {name: flags[name].convert(raw[name], COMMAND_LINE) for name in names if name in raw}
+
+
+def root_flags(options: BaseOptions) -> dict[str, str]:
+    """Return ``{flag: script}`` of all flags that every command of a script has."""
+    return {flag: options.script for root in options.roots() for flag in flags_of(root.options)}
+
+
+def check_value_range(options: Options) -> None:
+    """UserError when ``--value_range`` is not written as it must be."""
+    from data.value_range import parse_spec  # numpy, which --help does not wait for
+
+    parse_spec(options.values["value_range"])
 
 
 def full_name(values: dict[str, Any]) -> str:

@@ -52,8 +52,15 @@ class Options:
         return dataclasses.replace(self, values=self.values | values, sources=sources)
 
 
-def resolve(roots: Sequence[Component], sources: Sequence[Source]) -> Options:
+def resolve(
+    roots: Sequence[Component],
+    sources: Sequence[Source],
+    of_other_scripts: Callable[[], dict[str, str]] = dict,
+) -> Options:
     """Resolve all flags; later sources win over earlier ones, all of them over presets and defaults.
+
+    Args:
+        of_other_scripts: returns ``{flag: script}`` of flags that the user may have meant for another script.
 
     Raises:
         UserError: a flag is unknown to the chosen components, or a value is impossible.
@@ -62,7 +69,7 @@ def resolve(roots: Sequence[Component], sources: Sequence[Source]) -> Options:
     flags = {name: flag for c in reversed(components) for name, flag in flags_of(c.options).items()}
     for source in sources:
         if source.strict:
-            check_known(source.values, flags, source.name, lambda: _elsewhere(flags))
+            check_known(source.values, flags, source.name, lambda: of_other_scripts() | _elsewhere(flags))
     values: dict[str, Any] = {}
     origin: dict[str, str] = {}
     for layer in [*presets, *sources]:

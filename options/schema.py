@@ -73,12 +73,19 @@ class Flag:
 
     def _check_bounds(self, value: Any, source: str) -> None:
         low, high = self.info.minimum, self.info.maximum
+        if self.kind is int:  # what torch and numpy can hold
+            low, high = max(-_INT64 if low is None else low, -_INT64), min(_INT64 if high is None else high, _INT64)
         if low is not None and value < low:
-            raise UserError(f"{source}: --{self.name} {value} is too small; the least is {low:g}")
+            raise UserError(f"{source}: --{self.name} {value} is too small; the least is {_written(low)}")
         if high is not None and value > high:
-            raise UserError(f"{source}: --{self.name} {value} is too large; the most is {high:g}")
+            raise UserError(f"{source}: --{self.name} {value} is too large; the most is {_written(high)}")
 
 
+def _written(bound: float) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
+
+
+_INT64 = 2**63 - 1
 _ARTICLE = {int: "a whole number", float: "a number", str: "text"}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from data.common import CommonDataOptions, LoaderOptions
 from inference.settings import InferenceOptions
-from options.base_options import BaseOptions, RunOptions
+from options.base_options import BaseOptions, RunOptions, check_value_range, root_flags
 from options.resolve import COMMAND_LINE, Options, Source
 from options.saved import check_identity, load_options, saved_source
 from options.schema import Component
@@ -84,15 +84,23 @@ class TestOptions(BaseOptions):
                 source.values.pop(name, None)
         return [source, defaults]
 
+    def of_other_scripts(self) -> dict[str, str]:
+        from options.train_options import TrainOptions
+
+        return root_flags(TrainOptions())
+
     def finish(self, options: Options) -> Options:
         values = options.values
+        check_value_range(options)
         if values["input"] is not None and values["model"] != "test":
             raise UserError(f"--input translates by one generator: leave out --model {values['model']}")
         if values["dataroot"] is None and values["input"] is None:
             raise UserError("--dataroot is missing: name the folder of the images to translate, or one with --input")
         folder = run_folder(values["checkpoints_dir"], values["name"])
         saved = load_options(folder) or {}
-        check_identity(saved, options, folder, allowed=_ANY_SIDE if values["model"] == "test" else ("model",))
+        if values["model"] != "test":
+            _check_model(values["model"], saved, folder)
+        check_identity(saved, options, folder, allowed=_ANY_SIDE if values["model"] == "test" else ())
         if options.sources["load_size"] != COMMAND_LINE:
             options = options.replace("--crop_size", load_size=values["crop_size"])
         if values["model"] == "test":
@@ -116,6 +124,15 @@ def _from_weights(early: RunOptions) -> Source:
     folder = run_folder(early.checkpoints_dir, early.name)
     values = identity_of_folder(folder, weights_label(early.epoch, early.load_iter))
     return Source(f"weights in {folder}", values | {"model": "test"}, strict=False)
+
+
+def _check_model(model: str, saved: dict[str, Any], folder: Any) -> None:
+    trained = saved["model"]["value"] if "model" in saved else model
+    if model != trained:
+        raise UserError(
+            f"--model {model}: the run in {folder} was trained with --model {trained}; leave the flag out, or use "
+            "--model test, which translates one folder of images"
+        )
 
 
 def _choose_side(options: Options, saved: dict[str, Any]) -> Options:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from data.common import CommonDataOptions, LoaderOptions
-from options.base_options import BaseOptions, RunOptions
+from options.base_options import BaseOptions, RunOptions, check_value_range, root_flags
 from options.resolve import Options, Source
 from options.saved import check_identity, load_options, saved_source
 from options.schema import Component
@@ -57,6 +57,11 @@ class TrainOptions(BaseOptions):
         source = saved_source(folder, saved)
         return [source, Source("torchrun", {"continue_train": True})] if again else [source]
 
+    def of_other_scripts(self) -> dict[str, str]:
+        from options.test_options import TestOptions
+
+        return root_flags(TestOptions())
+
     def finish(self, options: Options) -> Options:
         values = options.values
         if values["dataroot"] is None:
@@ -69,6 +74,7 @@ class TrainOptions(BaseOptions):
                 f"--n_epochs_decay {values['n_epochs_decay']}"
             )
         _check_schedule(options)
+        check_value_range(options)
         crops = values["preprocess"] in ("resize_and_crop", "scale_width_and_crop")
         if crops and values["load_size"] < values["crop_size"]:
             if options.sources["load_size"] != "default":

@@ -95,6 +95,16 @@ def test_resuming_with_another_model_is_refused(runs: pathlib.Path) -> None:
         resume(runs, "paired", "--model", "template")
 
 
+@pytest.mark.parametrize(
+    ("name", "model", "other"), [("cycle", "cycle_gan", "pix2pix"), ("paired", "pix2pix", "template")]
+)
+def test_testing_with_another_model_is_refused(runs: pathlib.Path, name: str, model: str, other: str) -> None:
+    with pytest.raises(UserError, match=f"--model {other}: .*trained with --model {model}.*--model test"):
+        test_values(runs, name, "--model", other)
+    assert test_values(runs, name, "--model", model)["model"] == model
+    assert test_values(runs, name, "--model", "test")["model"] == "test"
+
+
 def test_training_flags_may_change_on_resume(runs: pathlib.Path) -> None:
     assert resume(runs, "paired", "--lr", "0.001", "--n_epochs", 3)["lr"] == 0.001
 

@@ -182,7 +182,13 @@ WRONG = {
     "--lr 0.1 0.2": "unexpected '0.2'",
     "lr 0.1": "unexpected 'lr'",
     "--gan_mode hinge2": "did you mean hinge",
-    "--num_test 5": "--num_test",
+    "--num_test 5": "--num_test belongs to test.py",
+    "--seed 99999999999999999999999": "the most is 9223372036854775807",
+    "--split_seed -99999999999999999999999": "the least is -9223372036854775807",
+    "--value_range 5": "--value_range 5: write auto, dtype or MIN,MAX",
+    "--value_range 5,1": "with MIN < MAX",
+    "--value_range nan,1": "--value_range nan,1: write",
+    "--value_range 0,1/2,3/4,5": "write one range, or SOURCE/TARGET",
 }
 
 
@@ -224,6 +230,15 @@ def test_a_script_ends_with_code_2_and_one_line(words: str, script: Any, tmp_pat
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("error: ")
     assert list(tmp_path.iterdir()) == [], "nothing is written before everything is understood"
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [("--n_epochs 5", "--n_epochs belongs to train.py"), ("--value_range 5,1", "--value_range 5,1: write auto, dtype")],
+)
+def test_a_mistake_in_a_test_is_one_line_too(foreign_run: list[str], words: str, part: str) -> None:
+    with pytest.raises(UserError, match=part):
+        TestOptions().parse([*foreign_run, *words.split()])
 
 
 def test_help_shows_only_the_chosen_components(capsys: pytest.CaptureFixture[str]) -> None:

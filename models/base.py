@@ -30,6 +30,7 @@ class Phase:
         through_images: whether the gradient flows through the generated images. Other phases get them detached.
         history: generated images that this phase sees through the image pool (Shrivastava et al. 2017).
         penalty: further terms that need double backward; None where there are none.
+        divisible: whether the loss of a batch is the mean of the losses of its parts.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Phase:
     through_images: bool = False
     history: tuple[str, ...] = ()
     penalty: Callable[[Batch, Images], Losses] | None = None
+    divisible: bool = True
 
 
 class TranslationModel(nn.Module):
@@ -90,6 +92,13 @@ class TranslationModel(nn.Module):
         inputs = {f"real_{side}": batch[side] for side in ("A", "B") if side in batch}
         available = inputs | images
         return {label: available[label] for label in self.visuals if label in available}
+
+
+def fooling_loss(adversarial: Any, discriminator: nn.Module, fake: Tensor, real: Tensor) -> Tensor:
+    """Return the generator's adversarial loss; the real images are judged too where the ``--gan_mode`` compares."""
+    if not adversarial.needs_real:
+        return adversarial.generator_loss(discriminator(fake))
+    return adversarial.generator_loss(*split_calls(discriminator, fake, real))
 
 
 def split_calls(network: nn.Module, *inputs: Tensor) -> list[Any]:

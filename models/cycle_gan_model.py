@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from models import MODELS
-from models.base import Batch, Images, Losses, Phase, TranslationModel, split_calls
+from models.base import Batch, Images, Losses, Phase, TranslationModel, fooling_loss, split_calls
 from models.builder import Builder
 from models.losses import GAN_MODES
 from models.losses.pixel import l1
@@ -73,17 +73,19 @@ class CycleGAN(TranslationModel):
         return {"fake_B": fake_B, "fake_A": fake_A, "rec_A": self.G_B(fake_B), "rec_B": self.G_A(fake_A)} | identity
 
     def phases(self) -> tuple[Phase, ...]:
+        judges, history = ("D_A", "D_B"), ("fake_A", "fake_B")
+        divisible = not self.adversarial.couples_samples
         return (
-            Phase("G", ("G_A", "G_B"), self.loss_G, through_images=True),
-            Phase("D", ("D_A", "D_B"), self.loss_D, history=("fake_A", "fake_B"), penalty=self.penalty_D),
+            Phase("G", ("G_A", "G_B"), self.loss_G, through_images=True, divisible=divisible),
+            Phase("D", judges, self.loss_D, history=history, penalty=self.penalty_D, divisible=divisible),
         )
 
     def loss_G(self, batch: Batch, images: Images) -> Losses:
         weights, adversarial = self.options, self.adversarial
         losses = {
-            "G_A": adversarial.generator_loss(self.D_A(images["fake_B"])),
+            "G_A": fooling_loss(adversarial, self.D_A, images["fake_B"], batch["B"]),
             "cycle_A": weights.lambda_A * l1(images["rec_A"], batch["A"], batch.get("A_mask")),
-            "G_B": adversarial.generator_loss(self.D_B(images["fake_A"])),
+            "G_B": fooling_loss(adversarial, self.D_B, images["fake_A"], batch["A"]),
             "cycle_B": weights.lambda_B * l1(images["rec_B"], batch["B"], batch.get("B_mask")),
         }
         if self.identity_weight:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from models import MODELS
-from models.base import Batch, Images, Losses, Phase, TranslationModel, split_calls
+from models.base import Batch, Images, Losses, Phase, TranslationModel, fooling_loss, split_calls
 from models.builder import Builder
 from models.losses import GAN_MODES
 from models.losses.mix import MixOptions, ReconstructionMix
@@ -54,11 +54,13 @@ class Pix2Pix(TranslationModel):
         return {"fake_B": self.G(batch["A"])}
 
     def phases(self) -> tuple[Phase, ...]:
-        generator = Phase("G", ("G",), self.loss_G, through_images=True)
         if not self.options.lambda_GAN:
-            return (generator,)
-        critic = Phase("D", ("D",), self.loss_D, scale=0.5, penalty=self.penalty_D)
-        return critic, generator
+            return (Phase("G", ("G",), self.loss_G, through_images=True),)
+        divisible = not self.adversarial.couples_samples
+        return (
+            Phase("D", ("D",), self.loss_D, scale=0.5, penalty=self.penalty_D, divisible=divisible),
+            Phase("G", ("G",), self.loss_G, through_images=True, divisible=divisible),
+        )
 
     def loss_D(self, batch: Batch, images: Images) -> Losses:
         real_logits, fake_logits = split_calls(self.D, _pair(batch, batch["B"]), _pair(batch, images["fake_B"]))
@@ -72,8 +74,8 @@ class Pix2Pix(TranslationModel):
     def loss_G(self, batch: Batch, images: Images) -> Losses:
         losses: Losses = {}
         if self.options.lambda_GAN:
-            fake_logits = self.D(_pair(batch, images["fake_B"]))
-            losses["G_GAN"] = self.options.lambda_GAN * self.adversarial.generator_loss(fake_logits)
+            fake, real = _pair(batch, images["fake_B"]), _pair(batch, batch["B"])
+            losses["G_GAN"] = self.options.lambda_GAN * fooling_loss(self.adversarial, self.D, fake, real)
         return losses | self.reconstruction(images["fake_B"], batch["B"], batch.get("B_mask"))
 
 

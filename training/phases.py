@@ -98,9 +98,11 @@ class PhaseRunner:
             if not self.ranks.any(failed, self.compute.device):  # outside of the handler, which holds the tensors
                 return self._over_ranks(phase, losses)
             buffers.restore()
-            self._halve(work)
+            self._halve(phase, work)
 
-    def _halve(self, work: StepBatch) -> None:
+    def _halve(self, phase: Phase, work: StepBatch) -> None:
+        if not phase.divisible:
+            raise UnfinishedStep("out of memory, and this --gan_mode needs the whole batch: use a smaller --batch_size")
         if not self.ranks.any(work.halve(), self.compute.device):
             raise UnfinishedStep("out of memory with one image at a time: use a smaller --crop_size, --ngf or --netG")
         self._halvings += 1

@@ -59,6 +59,11 @@ class Updater:
         if self.ranks.count > 1:
             synchronise_batch_norm(model)
         self.phases = tuple(model.phases())
+        if step_options.accumulate > 1 and not all(phase.divisible for phase in self.phases):
+            raise UserError(
+                f"--accumulate {step_options.accumulate}: this --gan_mode compares with the mean over the whole batch; "
+                "use --gan_mode relativistic, or --accumulate 1"
+            )
         self.optimizers = {phase.name: self._optimizer(phase) for phase in self.phases}
         networks = model.networks()
         self.size_multiple = max((getattr(n, "size_multiple", 1) for n in networks.values()), default=1)

@@ -1,7 +1,8 @@
 """Adversarial losses, one class per ``--gan_mode``. Logits of several scales are averaged.
 
 Every discriminator loss returns (D_real, D_fake); a method's total is their mean. Half-precision logits are
-widened to float32 first.
+widened to float32 first. A class says by ``needs_real`` that its generator loss compares with the real images, and by
+``couples_samples`` that it does not decompose into the losses of parts of a batch.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.losses import GAN_MODES
+from models.networks.norms import mean_over_ranks
 from models.networks.outputs import DiscriminatorOutput
 from util.noise import rand
 from util.option import option
@@ -56,6 +58,8 @@ def _slope_penalty(logits: Tensor, x: Tensor) -> Tensor:
 
 class _NoPenalty:
     """The loss needs no penalty and has no flags."""
+
+    needs_real = couples_samples = False
 
     def __init__(self, options: object = None) -> None:
         pass
@@ -107,6 +111,8 @@ class WassersteinOptions:
 class Wasserstein:
     """Wasserstein GAN with gradient penalty (Gulrajani et al. 2017, arXiv:1704.00028)."""
 
+    needs_real = couples_samples = False
+
     def __init__(self, options: WassersteinOptions) -> None:
         self.lambda_gp = options.lambda_gp
 
@@ -119,3 +125,49 @@ class Wasserstein:
     def penalty(self, discriminator: Callable[[Tensor], Outputs], real: Tensor, fake: Tensor) -> Tensor | None:
         """Return lambda_gp times :func:`gradient_penalty`, or None when lambda_gp is 0."""
         return self.lambda_gp * gradient_penalty(discriminator, real, fake) if self.lambda_gp else None
+
+
+@GAN_MODES.register("relativistic")
+class Relativistic(_NoPenalty):
+    """Relativistic GAN (Jolicoeur-Martineau 2018, arXiv:1807.00734): real must score higher than the fake beside it."""
+
+    needs_real = True
+
+    def discriminator_loss(self, real: Outputs, fake: Outputs) -> tuple[Tensor, Tensor]:
+        """Return the one loss twice, as it judges both at a time."""
+        loss = _compare(real, fake)
+        return loss, loss
+
+    def generator_loss(self, fake: Outputs, real: Outputs) -> Tensor:
+        return _compare(fake, real)
+
+
+def _compare(better: Outputs, worse: Outputs) -> Tensor:
+    pairs = zip(better, worse, strict=True)
+    terms = [F.softplus(_widen(low.logits) - _widen(high.logits)).mean() for high, low in pairs]
+    return torch.stack(terms).mean()
+
+
+@GAN_MODES.register("relativistic_average")
+class RelativisticAverage(_NoPenalty):
+    """Relativistic average GAN (arXiv:1807.00734), as in ESRGAN: each image against the mean of the other kind.
+
+    The means are those of the whole batch, over all ranks.
+    """
+
+    needs_real = couples_samples = True
+
+    def discriminator_loss(self, real: Outputs, fake: Outputs) -> tuple[Tensor, Tensor]:
+        return _against_mean(real, fake, sign=-1), _against_mean(fake, real, sign=1)
+
+    def generator_loss(self, fake: Outputs, real: Outputs) -> Tensor:
+        return 0.5 * (_against_mean(real, fake, sign=1) + _against_mean(fake, real, sign=-1))
+
+
+def _against_mean(ours: Outputs, others: Outputs, sign: int) -> Tensor:
+    """Return the mean of softplus(sign * (logits - mean of the other logits)) over all scales."""
+    terms = []
+    for own, other in zip(ours, others, strict=True):
+        advantage = _widen(own.logits) - mean_over_ranks(_widen(other.logits))
+        terms.append(F.softplus(sign * advantage).mean())
+    return torch.stack(terms).mean()

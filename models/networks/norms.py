@@ -138,6 +138,15 @@ def _sum_over_ranks(x: Tensor) -> Tensor:
     return _SumOverRanks.apply(x)
 
 
+def mean_over_ranks(x: Tensor) -> Tensor:
+    """Return the mean of all values, a scalar; inside :func:`over_ranks` over the values of all ranks."""
+    if not _over_ranks.get():
+        return x.mean()
+    count = x.new_tensor(x.numel())
+    dist.all_reduce(count)
+    return _sum_over_ranks(x.sum()) / count.clamp_min(1)
+
+
 def identity(num_features: int) -> nn.Module:
     """Return a layer that does nothing, for ``--norm none``."""
     return nn.Identity()

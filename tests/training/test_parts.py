@@ -25,6 +25,7 @@ METHODS = {
     "pix2pix": ["--model", "pix2pix", "--norm", "instance", "--no_dropout", "false"],
     "wgangp": ["--model", "pix2pix", "--norm", "instance", "--gan_mode", "wgangp"],
     "cycle_gan": ["--model", "cycle_gan"],
+    "relativistic": ["--model", "pix2pix", "--norm", "instance", "--gan_mode", "relativistic"],
 }
 
 
@@ -67,6 +68,15 @@ def test_parts_add_up_to_the_whole_batch(make: Make, method: str, parts: int) ->
     for one, other in zip(losses, expected, strict=True):
         assert {k: v.item() for k, v in one.items()} == pytest.approx({k: v.item() for k, v in other.items()}, rel=1e-9)
     assert_same(split, whole)
+
+
+def test_a_loss_that_couples_samples_is_not_split(make: Make) -> None:
+    model = make("--model", "pix2pix", "--norm", "instance", "--gan_mode", "relativistic_average")
+    with pytest.raises(UserError, match="--accumulate 2: this --gan_mode compares with the mean over the whole batch"):
+        trained(model, StepOptions(accumulate=2))
+    Room(model.get_submodule("D"), 4)
+    with pytest.raises(UserError, match="this --gan_mode needs the whole batch: use a smaller --batch_size"):
+        trained(model, StepOptions())
 
 
 def test_more_parts_than_images_are_no_harm(make: Make) -> None:

@@ -21,6 +21,10 @@ VARIANTS = {
     "pix2pix in parts": {"words": PAIRED, "parts": 2, "dtype": "float64"},
     "cycle_gan": {"words": ["--model", "cycle_gan"], "parts": 1, "dtype": "float64"},
     "cycle_gan in fp32": {"words": ["--model", "cycle_gan"], "parts": 1, "dtype": "float32"},
+    "relativistic average": {
+        **{"words": [*PAIRED, "--norm", "instance", "--gan_mode", "relativistic_average"], "parts": 1},
+        "dtype": "float64",
+    },
     "wgangp": {"words": [*PAIRED, "--norm", "instance", "--gan_mode", "wgangp"], "parts": 1, "dtype": "float64"},
 }
 States = dict[int, list[dict[str, Any]]]

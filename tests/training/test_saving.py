@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import pathlib
+import types
 
 import pytest
+from torch import nn
 
+from models.files import save_networks
 from training.loggers import Position
 from training.saving import Saver, prune
 from training.settings import SaveOptions
+from util.errors import UserError
 
 
 def saver(folder: pathlib.Path, **values: object) -> Saver:
@@ -49,3 +53,16 @@ def test_only_the_newest_numbered_weights_stay(
     kept = {name for n, name in of_epochs if epochs is None or n in epochs}
     kept |= {name for n, name in of_iters if iters is None or n in iters}
     assert {path.name for path in tmp_path.iterdir()} == everywhere | strangers | kept
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_not_saved(tmp_path: pathlib.Path, value: float) -> None:
+    networks = {"G": nn.Linear(2, 2), "D": nn.Linear(2, 2)}
+    model = types.SimpleNamespace(networks=lambda: networks)
+    saves = Saver(types.SimpleNamespace(model=model), tmp_path, SaveOptions())  # type: ignore[arg-type]
+    save_networks(networks, tmp_path, "latest")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    nn.init.constant_(networks["D"].bias, value)
+    with pytest.raises(UserError, match=r"step 7: weights of D are not finite.*--continue_train.*smaller --lr"):
+        saves.save(at(7), {}, ["latest"])
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

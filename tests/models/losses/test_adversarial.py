@@ -26,6 +26,12 @@ def outputs(*values: float, dtype: torch.dtype = torch.float64) -> list[Discrimi
     ]
 
 
+def fooling(mode: str, fake: list[DiscriminatorOutput], real: float = 0.5) -> Tensor:
+    """Return the generator's loss, beside real images of one score where the mode compares."""
+    adversarial = loss(mode)
+    return adversarial.generator_loss(fake, *([outputs(*[real] * len(fake))] if adversarial.needs_real else []))
+
+
 @pytest.mark.parametrize(
     ("mode", "real", "fake", "made"),
     (
@@ -33,19 +39,21 @@ def outputs(*values: float, dtype: torch.dtype = torch.float64) -> list[Discrimi
         ("vanilla", math.log1p(math.exp(-0.5)), math.log1p(math.exp(0.25)), math.log1p(math.exp(-0.25))),
         ("hinge", 0.5, 1.25, -0.25),
         ("wgangp", -0.5, 0.25, -0.25),
+        ("relativistic", *[math.log1p(math.exp(-0.25))] * 2, math.log1p(math.exp(0.25))),
+        ("relativistic_average", *[math.log1p(math.exp(-0.25))] * 2, math.log1p(math.exp(0.25))),
     ),
 )
 def test_values(mode: str, real: float, fake: float, made: float) -> None:
     found = loss(mode).discriminator_loss(outputs(0.5), outputs(0.25))
     assert [x.item() for x in found] == pytest.approx([real, fake])
-    assert loss(mode).generator_loss(outputs(0.25)).item() == pytest.approx(made)
+    assert fooling(mode, outputs(0.25)).item() == pytest.approx(made)
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_gradients_push_real_up_fake_down_and_the_generator_up(mode: str) -> None:
     real, fake, made = outputs(0.3), outputs(0.3), outputs(0.3)
     sum(loss(mode).discriminator_loss(real, fake)).backward()
-    loss(mode).generator_loss(made).backward()
+    fooling(mode, made).backward()
     assert (real[0].logits.grad < 0).all()
     assert (fake[0].logits.grad > 0).all()
     assert (made[0].logits.grad < 0).all()
@@ -63,10 +71,19 @@ def test_extreme_half_precision_logits_stay_finite(mode: str) -> None:
     assert all(x.isfinite() and x.dtype == torch.float32 for x in found)
 
 
+def test_the_average_couples_the_samples_of_a_batch() -> None:
+    """One fake's score changes what every real image is compared with, by its share of the mean."""
+    real, fake = outputs(0.0), [DiscriminatorOutput(torch.tensor([[[[1.0]]], [[[3.0]]]], dtype=torch.float64), [])]
+    D_real, D_fake = loss("relativistic_average").discriminator_loss(real, fake)
+    assert D_real.item() == pytest.approx(math.log1p(math.exp(2.0))), "against the mean of 1 and 3"
+    assert D_fake.item() == pytest.approx((math.log1p(math.exp(1.0)) + math.log1p(math.exp(3.0))) / 2)
+    assert loss("relativistic_average").couples_samples and not loss("relativistic").couples_samples
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_scales_count_alike(mode: str) -> None:
-    single = [loss(mode).generator_loss(outputs(value)) for value in (0.2, 0.8)]
-    torch.testing.assert_close(loss(mode).generator_loss(outputs(0.2, 0.8)), torch.stack(single).mean())
+    single = [fooling(mode, outputs(value)) for value in (0.2, 0.8)]
+    torch.testing.assert_close(fooling(mode, outputs(0.2, 0.8)), torch.stack(single).mean())
 
 
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "wgangp"])

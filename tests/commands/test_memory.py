@@ -48,6 +48,6 @@ def test_little_room_gives_a_small_batch_and_a_word_of_warning(
     assert "likely too much; use a smaller --batch_size or --crop_size" in capsys.readouterr().out
 
 
-def test_the_precision_is_saved_as_it_was_settled(tmp_path: pathlib.Path, aligned: pathlib.Path, tiny: list[str]) -> None:
+def test_the_settled_precision_is_saved(tmp_path: pathlib.Path, aligned: pathlib.Path, tiny: list[str]) -> None:
     _, saved = start(tmp_path, aligned, tiny, "--precision", "auto")
     assert saved["precision"]["value"] in ("fp32", "bf16"), "so that a resume computes alike on any machine"

@@ -14,7 +14,7 @@ from dominate import tags as html
 from dominate.util import raw
 from PIL import Image
 
-from evaluation.style import new_page, options_fold, printable
+from evaluation.style import image_row, new_page, options_fold, printable
 from evaluation.table import format_number, sorted_metrics, title
 from util.files import atomic_file, write_text
 
@@ -179,7 +179,7 @@ class ResultsPage:
                         html.span(f"{title(metric)} ")
                         html.b(format_number(metric, metrics[metric]))
                 html.span(printable(name))
-            with html.div(cls="images"):
+            with image_row(len(files)):
                 for label, path in files.items():
                     self._figure(label, path, shown[label])
         return row.render(pretty=False)

@@ -30,6 +30,11 @@ def new_page(title: str, refresh_seconds: int | None = None) -> document:
     return page
 
 
+def image_row(count: int) -> html.div:
+    """Return what holds ``count`` figures side by side, shrunk to fit in one line while each is 140 pixels wide."""
+    return html.div(cls="images", style=f"--images:{max(1, count)}")
+
+
 def printable(text: object) -> str:
     """Return text that UTF-8 can hold, whatever bytes a file name was made of, without control characters."""
     whole = str(text).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pathlib
+import shutil
+from collections.abc import Iterator
 from html.parser import HTMLParser
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -178,3 +181,34 @@ def test_names_that_are_no_unicode_are_linked(page: ResultsPage) -> None:
     parsed = Parsed(page.folder / "index.html")
     (source,) = parsed.all("img", "src")
     assert source == "images/bad%FF_fake.png" and "bad\\udcff" in parsed.text
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: requirements-dev.txt")
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium; apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield chromium
+        chromium.close()
+
+
+def test_six_images_stand_in_one_line_and_few_keep_their_size(page: ResultsPage, browser: Any) -> None:
+    add(page, "six", {f"image_{number}": image(number) for number in range(6)})
+    add(page, "three", {f"image_{number}": image(number) for number in range(3)})
+    page.finish()
+
+    def boxes(row: int, width: int) -> list[dict[str, float]]:
+        view = browser.new_page(viewport={"width": width, "height": 800})
+        view.goto((page.folder / "index.html").as_uri())
+        return [figure.bounding_box() for figure in view.query_selector_all(f"#row{row} figure")]
+
+    six = boxes(1, 1200)
+    assert len(six) == 6 and len({box["y"] for box in six}) == 1
+    assert {box["width"] for box in boxes(2, 1200)} == {200}, "the width that was asked for"
+    narrow = boxes(1, 400)
+    assert len({box["y"] for box in narrow}) == 3 and min(box["width"] for box in narrow) >= 140, "two side by side"

@@ -13,7 +13,7 @@ from dominate import tags as html
 from dominate.util import raw
 from PIL import Image
 
-from evaluation.style import new_page, options_fold, printable
+from evaluation.style import image_row, new_page, options_fold, printable
 from training.loggers.base import LoggerUnavailable, Position, RunInfo, SilentLogger, Times
 from training.loggers.curves import svg_curve
 from training.loggers.history import LossHistory
@@ -148,7 +148,7 @@ class HtmlPage(SilentLogger):
         for epoch in sorted(rows, reverse=True):
             with html.section(cls="card row", id=f"epoch{epoch}"):
                 html.h3(f"Epoch {epoch}")
-                with html.div(cls="images"):
+                with image_row(len(rows[epoch])):
                     for label in sorted(rows[epoch], key=self._label_order):
                         self._figure(label, rows[epoch][label])
 

@@ -40,6 +40,7 @@ def test_images_are_saved_under_the_established_names_newest_first(tmp_path):
     text = page_of(tmp_path)
     assert text.index("epoch002_real_A.png") < text.index("epoch002_fake_B.png") < text.index("epoch001_real_A.png")
     assert 'width="123"' in text
+    assert text.count('class="images" style="--images:2"') == 2, "so that they fit in one line"
 
 
 def test_later_images_of_an_epoch_replace_earlier_ones_when_saved(tmp_path):

@@ -17,7 +17,7 @@ from models.base import TranslationModel
 from models.builder import Builder, Channels
 from models.files import load_into, load_networks, weight_file
 from models.networks import GENERATORS
-from models.networks.foreign import clean_state_dict, infer_generator, load_weights
+from models.networks.foreign import infer_generator_file
 from models.test_model import OneSided, OneSidedOptions
 from options.resolve import Options
 from options.test_options import TestOptions, weights_label
@@ -88,8 +88,7 @@ def predictor_of(options: Options, model: TranslationModel) -> Predictor:
 
 def open_weights(path: pathlib.Path, gpu_ids: str) -> Translator:
     """Open one generator's weight file; its architecture is read off the keys."""
-    state = clean_state_dict(load_weights(path))
-    name, values, input_nc, output_nc = infer_generator(state)
+    name, values, input_nc, output_nc = infer_generator_file(path)
     choice = GENERATORS.get(name), GENERATORS.options(name)(**values)
     model = OneSided(OneSidedOptions(), Builder({"netG": choice}, Channels(input_nc, output_nc)))
     load_into(model.generator, path)

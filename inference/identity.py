@@ -6,7 +6,7 @@ import pathlib
 from typing import Any
 
 from models.files import weight_file
-from models.networks.foreign import clean_state_dict, infer_generator, load_weights
+from models.networks.foreign import infer_generator_file
 from util.errors import UserError
 
 
@@ -17,7 +17,7 @@ def find_generators(folder: pathlib.Path, epoch: str) -> list[str]:
 
 def identity_of_weights(path: pathlib.Path) -> dict[str, Any]:
     """Return the flags that describe a generator file: netG, norm, ngf, no_dropout, input_nc, output_nc."""
-    name, values, input_nc, output_nc = infer_generator(clean_state_dict(load_weights(path)))
+    name, values, input_nc, output_nc = infer_generator_file(path)
     return {"netG": name, "input_nc": input_nc, "output_nc": output_nc} | values
 
 

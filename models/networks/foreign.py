@@ -31,7 +31,7 @@ def load_weights(path: str | pathlib.Path) -> State:
         content = _read(path)
     except Exception as error:  # a damaged or hostile file can fail anywhere inside the reader
         raise UserError(
-            f"{path}: cannot be read as weights ({_reason(error)}); give an undamaged state dict"
+            f"{path}: cannot be read as weights ({_reason(path, error)}); give an undamaged state dict"
         ) from error
     state = _unwrap(content)
     if state is None:
@@ -47,11 +47,19 @@ def _read(path: pathlib.Path) -> Any:
     return load_torch_file(path)
 
 
-def _reason(error: Exception) -> str:
+def _reason(path: pathlib.Path, error: Exception) -> str:
+    if path.suffix != ".safetensors" and not _looks_saved(path):
+        return "it is damaged, or no weight file at all"
     if "weights_only" in str(error).lower():
         return "it holds more than tensors, which could run code"
     first = str(error).strip().partition("\n")[0][:120]
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def _looks_saved(path: pathlib.Path) -> bool:
+    """Return whether a file begins as those of ``torch.save`` do: a zip archive, or a binary pickle."""
+    with path.open("rb") as file:
+        return file.read(2) in (b"PK", *(bytes((0x80, protocol)) for protocol in range(2, 6)))
 
 
 def _unwrap(content: Any) -> State | None:
@@ -99,6 +107,19 @@ def infer_generator(state: Mapping[str, Any]) -> tuple[str, dict[str, Any], int,
         if (found := recognise(state)) is not None:
             return found
     raise UserError(f"unknown generator: keys {_some(state)} fit none of {', '.join(GENERATORS.names())}")
+
+
+def infer_generator_file(path: str | pathlib.Path) -> tuple[str, dict[str, Any], int, int]:
+    """Return what :func:`infer_generator` says of a weight file.
+
+    Raises:
+        UserError: naming the file, which cannot be read or holds no generator of a2b.
+    """
+    state = load_weights(path)
+    try:
+        return infer_generator(state)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 def infer_discriminator(state: Mapping[str, Any]) -> tuple[str, dict[str, Any], int]:

@@ -112,12 +112,16 @@ def _side(flag: str, channels: int, spec: str | ValueRange, examples: Examples, 
 
 
 def fit_channels(image: np.ndarray, channels: int, path: pathlib.Path, flag: str) -> np.ndarray:
-    """Return H x W x ``channels``: grey repeated to RGB, RGB to luma, alpha dropped (said once); else UserError."""
+    """Return H x W x ``channels``: grey repeated to RGB, RGB to luma, alpha dropped (said once); else UserError.
+
+    Args:
+        path: of the image file, or a word for an image that is in none.
+    """
     have = image.shape[2]
     if have == channels:
         return image
     if (have, channels) in ((2, 1), (4, 3), (4, 1), (2, 3)) and image.dtype != np.float32:
-        _say_alpha_dropped(str(path.parent))
+        _say_alpha_dropped(str(path.parent if path.suffix else path))
         return fit_channels(image[..., :-1], channels, path, flag)
     if have == 1 and channels == 3:
         return np.repeat(image, 3, axis=2)
@@ -128,8 +132,8 @@ def fit_channels(image: np.ndarray, channels: int, path: pathlib.Path, flag: str
 
 
 @functools.cache
-def _say_alpha_dropped(folder: str) -> None:
-    print(f"note: {folder}: the alpha channel is left out", file=sys.stderr)
+def _say_alpha_dropped(source: str) -> None:
+    print(f"note: {source}: the alpha channel is left out", file=sys.stderr)
 
 
 def _chw(image: np.ndarray) -> Tensor:

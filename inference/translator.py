@@ -50,15 +50,23 @@ class Translator:
             images of a run on whole 8-bit ranges give 16-bit images, and the other way round.
 
         Raises:
-            UserError: the network cannot take this number of channels, or the run says nothing of this dtype.
+            UserError: the network cannot take this number of channels or this shape, or the run says nothing of this
+                dtype.
         """
         if isinstance(image, np.ndarray):
             return self._translate(image)
+        if not _is_pil(image):
+            raise TypeError(
+                f"an image as {type(image).__name__}: give a PIL image or a NumPy array; for files there is "
+                "translate.file(source, target)"
+            )
         return _to_pil(self._translate(_from_pil(image)))
 
     def _translate(self, array: np.ndarray) -> np.ndarray:
         if array.dtype.name not in DTYPE_RANGES:
             raise TypeError(f"an image of {array.dtype}: convert it to uint8, uint16 or float32")
+        if array.ndim not in (2, 3) or 0 in array.shape:
+            raise UserError(f"image: an array of {array.shape}; give H x W or H x W x C values, at least one pixel")
         source, target = self.domains_of(array.dtype.name)
         fitted = fit_channels(as_hwc(array), self.channels[0], pathlib.Path("image"), "input_nc")
         tensor = torch.from_numpy(source.range.normalize(fitted)).permute(2, 0, 1)[None].contiguous()
@@ -92,6 +100,12 @@ class Translator:
             return
         values = self._translate(read_image(source))
         write_blocks(target, values.shape, values.dtype.name, [values], read_metadata(source))
+
+
+def _is_pil(image: object) -> bool:
+    from PIL import Image
+
+    return isinstance(image, Image.Image)
 
 
 def _from_pil(image: Image.Image) -> np.ndarray:

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 import a2b
+from data.sample import _say_alpha_dropped
 from models.files import save_networks
 from util.errors import UserError
 
@@ -106,6 +107,24 @@ def test_the_result_is_the_network(weights: pathlib.Path, colour: a2b.Translator
     assert np.abs(colour(array) - expected).max() <= 0.501, "rounded, not truncated"
 
 
+def test_a_path_is_not_taken_for_an_image(colour: a2b.Translator) -> None:
+    with pytest.raises(TypeError, match=r"image as str: give a PIL image or .*translate\.file\(source, target\)"):
+        colour("x.png")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 3), (5, 0), (1, 5, 5, 3), (5,), ()])
+def test_an_array_without_pixels_is_one_line(colour: a2b.Translator, shape: tuple[int, ...]) -> None:
+    with pytest.raises(UserError, match=r"^image: an array of \(.*\); give H x W"):
+        colour(np.zeros(shape, np.uint8))
+
+
+def test_alpha_is_left_out_with_a_word(colour: a2b.Translator, capsys: pytest.CaptureFixture[str]) -> None:
+    _say_alpha_dropped.cache_clear()
+    colour(pixels(8, 8, 4))
+    colour(pixels(8, 8, 4))
+    assert capsys.readouterr().err == "note: image: the alpha channel is left out\n"
+
+
 @pytest.mark.parametrize(("array", "error"), [(pixels(8, 8, 5), UserError), (np.zeros((8, 8), np.int64), TypeError)])
 def test_what_the_network_cannot_take_is_refused(colour: a2b.Translator, array: np.ndarray, error: type) -> None:
     with pytest.raises(error, match=r"channels|int64"):
@@ -142,6 +161,7 @@ def test_what_is_no_model_is_one_line(tmp_path: pathlib.Path, path: str, part: s
     with pytest.raises(UserError, match=part) as caught:
         a2b.load(tmp_path / path, gpu_ids="-1")
     assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(str(tmp_path / path))
 
 
 @pytest.fixture

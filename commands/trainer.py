@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import sys
 from typing import Any
 
 import torch
@@ -66,9 +67,18 @@ def settle(options: Options, updater: Updater, dataset: Any) -> Options:
         most = max(1, len(dataset) // _STEPS_PER_EPOCH // ranks.count)
         fitting = ranks.from_first(need.largest_batch(round(_FILLED * room), most))
         options = options.replace("--batch_size auto", batch_size=ranks.count * fitting)
+    _note_large_batch(options.values["batch_size"], len(dataset))
     at_a_time = -(-options.values["batch_size"] // (ranks.count * options.values["accumulate"]))
     print(_memory_line(need.total(at_a_time), room, options.values["batch_size"]))
     return options
+
+
+def _note_large_batch(batch_size: int, images: int) -> None:
+    if batch_size > images:
+        line = (
+            f"note: --batch_size {batch_size} is more than the {images} training images, so each batch holds them all"
+        )
+        print(line, file=sys.stderr)
 
 
 _STEPS_PER_EPOCH = 8  # at least, however much memory there is

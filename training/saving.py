@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import nn
 
 from models.base import TranslationModel
@@ -17,6 +18,7 @@ from training.checkpoint import save_state
 from training.loggers import Position
 from training.settings import SaveOptions
 from training.update import Updater
+from util.errors import UserError
 
 _NUMBERED = re.compile(r"(iter_)?(\d+)_net_.+\.pth")
 
@@ -67,12 +69,22 @@ class Saver:
         """Write the state, then the weight files that follow from it; the state knows which, for resuming.
 
         Raises:
-            UserError: the disk is full or the folder is gone; the save before is intact.
+            UserError: weights are not finite, the disk is full or the folder is gone; the save before is intact.
         """
+        self._check_finite(position)
         if self.updater.ranks.first:
             save_state(self.folder, state | {"labels": list(labels)})
             self.write_weights(labels)
         self.latest = position if "latest" in labels else self.latest
+
+    def _check_finite(self, position: Position) -> None:
+        """UserError when weights have become infinite or no numbers; going on from them would be of no use."""
+        for name, network in self.updater.model.networks().items():
+            if not all(bool(torch.isfinite(weight).all()) for weight in network.parameters()):
+                raise UserError(
+                    f"step {position.step}: weights of {name} are not finite, so they are not saved; go on from the "
+                    "save before with --continue_train, or begin again, with a smaller --lr or --weight_decay"
+                )
 
     def write_weights(self, labels: Sequence[str]) -> None:
         """Write the networks once for every label, the averages beside them, and remove what is too old."""

@@ -57,12 +57,12 @@ def test_only_the_newest_numbered_weights_stay(
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_not_saved(tmp_path: pathlib.Path, value: float) -> None:
-    networks = {"G": nn.Linear(2, 2), "D": nn.Linear(2, 2)}
+    networks: dict[str, nn.Module] = {"G": nn.Linear(2, 2), "D": nn.Linear(2, 2)}
     model = types.SimpleNamespace(networks=lambda: networks)
     saves = Saver(types.SimpleNamespace(model=model), tmp_path, SaveOptions())  # type: ignore[arg-type]
     save_networks(networks, tmp_path, "latest")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    nn.init.constant_(networks["D"].bias, value)
+    nn.init.constant_(next(networks["D"].parameters()), value)
     with pytest.raises(UserError, match=r"step 7: weights of D are not finite.*--continue_train.*smaller --lr"):
         saves.save(at(7), {}, ["latest"])
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

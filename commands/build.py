@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
@@ -9,6 +11,7 @@ from torch import nn
 from models.base import TranslationModel
 from models.builder import Builder, Channels
 from options.resolve import Options
+from training.memory import out_of_memory
 from util.errors import UserError
 
 SELECTORS = ("netG", "netD", "gan_mode")
@@ -16,10 +19,22 @@ SELECTORS = ("netG", "netD", "gan_mode")
 
 def build_model(options: Options, *, train: bool) -> TranslationModel:
     """Return the chosen method with seeded weights, on the CPU; with discriminators and losses when training."""
-    model = _made(options, train=train)
+    with memory_for("the networks", "a smaller --ngf or --ndf"):
+        model = _made(options, train=train)
     if train:
         _check_crop(options, model)
     return model
+
+
+@contextlib.contextmanager
+def memory_for(what: str, fix: str) -> Iterator[None]:
+    """Let memory that runs out inside be one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        raise UserError(f"there is not enough memory for {what}; use {fix}") from None
 
 
 def make_narrow(options: Options) -> TranslationModel:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from commands.build import build_dataset
+from commands.build import build_dataset, memory_for
 from commands.checks import CheckedLoader, SizeCheck
 from commands.validation import make_validations
 from data.common import LoaderOptions
@@ -60,7 +60,8 @@ def settle(options: Options, updater: Updater, dataset: Any) -> Options:
     """Return the options with what was left open: the precision, and a batch that fits; print the memory it needs."""
     options = options.replace("this machine", precision=updater.compute.precision)
     samples = EpochLoader(dataset, LoaderOptions(num_threads=0), seed=0, shuffle=False, device=updater.device)
-    first = next(CheckedLoader(samples, SizeCheck(options)).epoch(1))
+    with memory_for("a first batch", "a smaller --load_size and --crop_size"):
+        first = next(CheckedLoader(samples, SizeCheck(options)).epoch(1))
     need, ranks = updater.memory_need(first), updater.ranks
     room = need.fixed + free_memory(updater.device)
     if not options.values["batch_size"]:

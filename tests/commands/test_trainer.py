@@ -35,3 +35,17 @@ def test_a_rate_that_ruins_the_weights_does_not_end_well(
     with pytest.raises(UserError, match="weights of . are not finite, so they are not saved"):
         train(*words, "--lr", "3e38", "--name", "ruined")
     assert not list((tmp_path / "ruined").glob("*.pth"))
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["--ngf", 10**8], "not enough memory for the networks; use a smaller --ngf"),
+        (["--preprocess", "resize_and_crop", "--load_size", 10**6, "--crop_size", 10**6], "use a smaller --load_size"),
+    ],
+)
+def test_what_no_memory_holds_is_one_line(
+    words: list[object], part: str, train: Train, tiny: list[str], aligned: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    with pytest.raises(UserError, match=part):
+        train("--model", "template", "--dataroot", aligned, "--checkpoints_dir", tmp_path, *tiny, *words)

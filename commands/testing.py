@@ -58,8 +58,9 @@ class TestingSession:
         sides = {**self.model.visuals, UNCERTAINTY: self.model.visuals.get(self.model.result, "B")}
         dataset, domains = open_data(self.options, self.run_folder, sides)
         report = Report(self.options, domains, self.model.result, paired=bool(dataset.pairs), ranks=self.ranks)
-        with contextlib.suppress(OSError):  # the run may lie where nothing can be written
-            save_options(self.options, self.run_folder, "test")
+        if self.ranks.first:
+            with contextlib.suppress(OSError):  # the run may lie where nothing can be written
+                save_options(self.options, self.run_folder, "test")
         predictor = predictor_of(self.options, self.model)
         count = min(len(dataset), values["num_test"] or sys.maxsize)
         share = range(self.ranks.rank, count, self.ranks.count)

@@ -66,7 +66,7 @@ def settle(options: Options, updater: Updater, dataset: Any) -> Options:
     room = need.fixed + free_memory(updater.device)
     if not options.values["batch_size"]:
         most = max(1, len(dataset) // _STEPS_PER_EPOCH // ranks.count)
-        fitting = ranks.from_first(need.largest_batch(round(_FILLED * room), most))
+        fitting = min(ranks.gather_rows({ranks.rank: need.largest_batch(round(_FILLED * room), most)}).values())
         options = options.replace("--batch_size auto", batch_size=ranks.count * fitting)
     _note_large_batch(options.values["batch_size"], len(dataset))
     at_a_time = -(-options.values["batch_size"] // (ranks.count * options.values["accumulate"]))

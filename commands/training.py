@@ -60,7 +60,8 @@ class TrainingSession:
         """
         try:
             with only_trainer(self.folder) if self.ranks.first else silence():
-                return self._train(self.options.values["continue_train"] and not self._never_saved())
+                resume = self.options.values["continue_train"] and not self._never_saved()
+                return self._train(self.ranks.from_first(resume))
         finally:
             self.ranks.close()
 

@@ -14,7 +14,7 @@ from util.errors import UserError, one_line, pass_interrupts_on
 from util.files import atomic_file, remove_leftovers, sync_folder
 from util.torch_files import load_torch_file, verify_torch_file
 
-FILE, PREVIOUS, NEW = "state.pth", "state_previous.pth", "state.new"
+FILE, PREVIOUS, NEW, DAMAGED = "state.pth", "state_previous.pth", "state.new", "state_damaged.pth"
 FORMAT = 1
 
 
@@ -61,6 +61,8 @@ def load_state(folder: pathlib.Path) -> dict[str, Any]:
             print(f"{path}: written by another version of the program; skipped", file=sys.stderr)
         except Exception as error:  # damaged or hostile bytes make the reader raise anything
             print(f"{path}: damaged ({one_line(error)}); trying the save before it", file=sys.stderr)
+            with contextlib.suppress(OSError):  # lest the next save makes it the one to fall back to
+                os.replace(path, path.with_name(DAMAGED))
     raise UserError(f"{folder}: nothing to continue (no readable {FILE}); leave out --continue_train to start anew")
 
 

@@ -51,7 +51,7 @@ class Guard:
 
     def judge(self, phase: str, norm: Tensor) -> Verdict:
         """Return whether a gradient of this norm is unusable, and remember the largest good norm of late."""
-        norm = norm.detach().double()
+        norm = norm.detach()
         peak = self.peaks.get(phase, torch.zeros_like(norm))  # 0 until there has been a good one
         bad = ~torch.isfinite(norm) | ((peak > 0) & (norm > EXPLOSION * peak))
         self.peaks[phase] = torch.maximum(_FADE * peak, torch.where(bad, 0.0, norm))
@@ -94,6 +94,7 @@ class Guard:
         """Restore what :meth:`state_dict` returned."""
         self.peaks = {name: value.to(device) for name, value in state["peaks"].items()}
         self.total, self.streak = state["total"], state["streak"]
+        self._waiting = []
 
 
 def explain(incident: Incident, networks: Mapping[str, nn.Module], forward: Callable[[], object]) -> str:

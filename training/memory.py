@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import pathlib
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from models.networks.norms import same_ranks
 from training.guards import Undo
 from util.noise import same_noise
 
@@ -46,14 +49,16 @@ class _Recomputed:
         return checkpoint(self.forward, x, use_reentrant=False, context_fn=self._contexts)
 
     def _contexts(self) -> tuple[Any, Any]:
-        return contextlib.nullcontext(), _second_run(self.block, same_noise())
+        return contextlib.nullcontext(), _second_run(self.block, same_noise(), same_ranks())
 
 
 @contextlib.contextmanager
-def _second_run(block: nn.Module, noise: contextlib.AbstractContextManager[None]) -> Iterator[None]:
+def _second_run(block: nn.Module, *contexts: contextlib.AbstractContextManager[object]) -> Iterator[None]:
     statistics = Undo(block.buffers())
     try:
-        with noise:
+        with contextlib.ExitStack() as stack:
+            for context in contexts:
+                stack.enter_context(context)
             yield
     finally:
         statistics.restore()
@@ -116,13 +121,22 @@ _TEMPORARY = 1.25  # gradients of activations, and copies inside convolutions, l
 
 def process_memory(device: torch.device) -> int:
     """Return the bytes in use: of this process on the CPU, of tensors on an accelerator."""
-    if device.type != "cpu":
-        return torch.accelerator.memory_allocated(device)
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
     return psutil.Process().memory_info().rss
 
 
 def free_memory(device: torch.device) -> int:
     """Return the bytes that are still free for this process."""
-    if device.type != "cpu":
-        return torch.accelerator.get_memory_info(device)[0]
-    return psutil.virtual_memory().available
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return min(psutil.virtual_memory().available, _container_room())
+
+
+def _container_room() -> int:
+    """Return the bytes that a container (control group, version 2) still allows this process; a great many if any."""
+    group = pathlib.Path("/sys/fs/cgroup")
+    try:
+        return int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
+    except (OSError, ValueError):  # no such file, or "max"
+        return sys.maxsize

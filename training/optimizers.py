@@ -79,6 +79,8 @@ class Optimizer:
             from timm.utils.agc import adaptive_clip_grad
 
             adaptive_clip_grad(self.parameters, self.options.agc)
+        if self.options.agc or self.options.weight_l1:
+            norm = self.norm()
         if self.options.clip_grad:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.options.clip_grad, norm)
         self._show_gradients()

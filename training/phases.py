@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.base import Batch, Images, Losses, Phase, TranslationModel
-from models.networks.norms import over_ranks
+from models.networks.norms import SyncBatchNorm2d, over_ranks
 from training.guards import Undo
 from training.memory import out_of_memory
 from training.parts import Part, StepBatch, joined, say_once
@@ -18,6 +18,11 @@ from training.ranks import Ranks
 from util.device import Compute
 from util.errors import UnfinishedStep
 from util.noise import mix, sample_noise
+
+_NO_SECOND_TRY = (
+    "out of memory, in a step in which the processes wait for each other (batch norm over all of them), so that it "
+    "cannot be repeated in parts: use a smaller --batch_size, or --accumulate"
+)
 
 
 class PhaseRunner:
@@ -50,7 +55,9 @@ class PhaseRunner:
         self.model, self.weights, self.makers = model, weights, makers
         self.compute, self.ranks, self.seed = compute, ranks, seed
         self.pools = {name: ImagePool(pool_size) for phase in phases for name in phase.history}
-        self._halvings = 0  # of every batch, for lack of memory
+        self.halvings = 0  # of every batch, for lack of memory
+        synchronised = any(isinstance(module, SyncBatchNorm2d) for module in model.modules())
+        self._forwards_wait = ranks.count > 1 and (synchronised or not all(phase.divisible for phase in phases))
         self._forward = compute.compiled(model.forward)
         self._losses = {phase.name: compute.compiled(phase.loss) for phase in phases}
 
@@ -70,7 +77,7 @@ class PhaseRunner:
             shared=shared,
             keep_empty=self.ranks.count > 1,
             parts=parts,
-            halvings=self._halvings,
+            halvings=self.halvings,
         )
 
     def run(self, phase: Phase, work: StepBatch, scale: Callable[[Tensor], Tensor]) -> Losses:
@@ -94,6 +101,8 @@ class PhaseRunner:
             except RuntimeError as error:
                 if not out_of_memory(error):
                     raise
+                if self._forwards_wait:
+                    raise UnfinishedStep(_NO_SECOND_TRY) from None
                 failed = True
             if not self.ranks.any(failed, self.compute.device):  # outside of the handler, which holds the tensors
                 return self._over_ranks(phase, losses)
@@ -105,7 +114,7 @@ class PhaseRunner:
             raise UnfinishedStep("out of memory, and this --gan_mode needs the whole batch: use a smaller --batch_size")
         if not self.ranks.any(work.halve(), self.compute.device):
             raise UnfinishedStep("out of memory with one image at a time: use a smaller --crop_size, --ngf or --netG")
-        self._halvings += 1
+        self.halvings += 1
         say_once(f"note: out of memory, so every batch is computed in {len(work.counts)} parts from now on")
 
     def _try(self, phase: Phase, work: StepBatch, scale: Callable[[Tensor], Tensor]) -> Losses:

@@ -9,7 +9,8 @@ from torch import Tensor
 class ImagePool:
     """Keep up to ``size`` images; a full pool answers each image, at even odds, by itself or by an older one.
 
-    The draws come from the generator that each query brings, so they repeat exactly after a resume.
+    Images with values that are not finite do not stay. The draws come from the generator that each query brings, so
+    they repeat exactly after a resume.
     """
 
     def __init__(self, size: int) -> None:
@@ -24,13 +25,13 @@ class ImagePool:
 
     def _exchange(self, image: Tensor, random: torch.Generator) -> Tensor:
         if len(self.images) < self.size:
-            self.images.append(image.clone())
+            self.images.append(image.nan_to_num())
             return image
         keep, slot = torch.rand((), generator=random).item() < 0.5, torch.randint(self.size, (), generator=random)
         older = self.images[int(slot)]
         if keep or older.shape != image.shape:
             return image
-        self.images[int(slot)] = image.clone()
+        self.images[int(slot)] = torch.where(torch.isfinite(image).all(), image, older)
         return older
 
     def copy(self) -> ImagePool:

@@ -36,7 +36,7 @@ class Ranks:
         """Replace each tensor by its sum over the ranks, in one message per dtype."""
         if self.count == 1:
             return
-        for dtype in {tensor.dtype for tensor in tensors}:
+        for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):  # in one order on all ranks
             group = [tensor for tensor in tensors if tensor.dtype == dtype]
             flat = torch.cat([tensor.reshape(-1) for tensor in group])
             dist.all_reduce(flat)
@@ -124,6 +124,8 @@ def join_ranks(device: torch.device, timeout_minutes: int = 30) -> Ranks:
     if count == 1:
         return Ranks()
     backend = "nccl" if device.type == "cuda" else "gloo"
+    if device.type != "cpu":
+        torch.accelerator.set_device_index(device.index)  # where NCCL sends plain values from
     timeout = datetime.timedelta(minutes=timeout_minutes)
     try:
         store, rank, count = next(dist.rendezvous("env://", timeout=timeout))

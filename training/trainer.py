@@ -200,8 +200,13 @@ class Trainer:
         Raises:
             UserError: there is no state, or the disk takes no more.
         """
-        remove_unfinished(self.saver.folder)
+        ranks = self.updater.ranks
+        if ranks.first:
+            remove_unfinished(self.saver.folder)
+        ranks.wait()
         state = load_state(self.saver.folder)
+        if len(set(ranks.gather_rows({ranks.rank: state["position"]}).values())) > 1:
+            raise UserError("the processes found different states: all must see the same --checkpoints_dir")
         self.load_state_dict(state)
         self.saver.resume(self.position, state.get("labels", ("latest",)))
 

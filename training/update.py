@@ -66,7 +66,7 @@ class Updater:
             )
         self.optimizers = {phase.name: self._optimizer(phase) for phase in self.phases}
         networks = model.networks()
-        self.size_multiple = max((getattr(n, "size_multiple", 1) for n in networks.values()), default=1)
+        self.size_multiple = model.size_multiple
         makers = {name: networks[name] for phase in self.phases if phase.through_images for name in phase.networks}
         self.average = WeightAverage(makers, options.ema_decay) if options.ema_decay else None
         if step_options.checkpoint_activations:
@@ -109,17 +109,22 @@ class Updater:
         work = self._open(batch, step, phases)
         transaction = _Transaction(self)
         incidents: list[Incident] = []
+        learned = False
         for phase in phases:
             transaction.begin_phase()
             incidents.append(self._judge(phase, work))
             if self._host_decides and bool(incidents[-1].verdict.bad):
                 transaction.take_back(whole=self.step_options.on_nan != "skip")
                 if self.step_options.on_nan != "skip":
+                    learned = False
                     break
                 continue
             transaction.keep(self.optimizers[phase.name], last=phase is phases[-1])
             self._apply(phase, incidents[-1], transaction)
+            learned |= phase.through_images
             work.graph = None if phase.through_images else work.graph  # its weights have changed
+        if self.average and learned:
+            self.average.update()
         told = self._tell(incidents)
         self.guard.note(incidents, self._explain)
         return told
@@ -149,8 +154,6 @@ class Updater:
         self.optimizers[phase.name].step(norm, skip=None if self._host_decides else bad)
         if not self._host_decides:
             transaction.buffers.restore(where=bad)
-        if phase.through_images and self.average:
-            self.average.update()
 
     def _tell(self, incidents: Sequence[Incident]) -> Losses:
         """Return the losses, those of bad phases as they were before, so that means and curves stay finite."""
@@ -221,11 +224,13 @@ class Updater:
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything a step depends on beside the batch and its number, in plain types."""
+        self.guard.look(self._explain)
         return {
             "networks": self.model.state_dict(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "pools": {name: pool.state_dict() for name, pool in self.pools.items()},
             "guard": self.guard.state_dict(),
+            "halvings": self.runner.halvings,
             "last": dict(self._last),
             "average": self.average.state_dict() if self.average else None,
             "scalers": {name: scaler.state_dict() for name, scaler in self._scalers.items()},
@@ -241,8 +246,9 @@ class Updater:
         for name, pool in self.pools.items():
             pool.load_state_dict(state["pools"][name], self.device)
         for name, scaler in self._scalers.items():
-            scaler.load_state_dict(state["scalers"][name])
+            scaler.load_state_dict(state["scalers"].get(name, scaler.state_dict()))
         self.guard.load_state_dict(state["guard"], self.device)
+        self.runner.halvings = state["halvings"]
         self._last = {name: value.to(self.device) for name, value in state["last"].items()}
         if self.average and state["average"]:
             self.average.load_state_dict(state["average"])

@@ -56,8 +56,8 @@ def _slope_penalty(logits: Tensor, x: Tensor) -> Tensor:
     return (norms - 1).square().mean()
 
 
-class _NoPenalty:
-    """The loss needs no penalty and has no flags."""
+class AdversarialLoss:
+    """What most losses are: without flags and penalty, a sum over samples, blind to real images in G's turn."""
 
     needs_real = couples_samples = False
 
@@ -70,7 +70,7 @@ class _NoPenalty:
 
 
 @GAN_MODES.register("lsgan")
-class LeastSquares(_NoPenalty):
+class LeastSquares(AdversarialLoss):
     """Least squares GAN (Mao et al. 2017, arXiv:1611.04076): targets 1 (real) and 0 (fake)."""
 
     def discriminator_loss(self, real: Outputs, fake: Outputs) -> tuple[Tensor, Tensor]:
@@ -81,7 +81,7 @@ class LeastSquares(_NoPenalty):
 
 
 @GAN_MODES.register("vanilla")
-class Vanilla(_NoPenalty):
+class Vanilla(AdversarialLoss):
     """Cross entropy with the non-saturating generator loss (Goodfellow et al. 2014, arXiv:1406.2661)."""
 
     def discriminator_loss(self, real: Outputs, fake: Outputs) -> tuple[Tensor, Tensor]:
@@ -92,7 +92,7 @@ class Vanilla(_NoPenalty):
 
 
 @GAN_MODES.register("hinge")
-class Hinge(_NoPenalty):
+class Hinge(AdversarialLoss):
     """Hinge loss (Lim and Ye 2017, arXiv:1705.02894): no gradient from samples beyond the margin of 1."""
 
     def discriminator_loss(self, real: Outputs, fake: Outputs) -> tuple[Tensor, Tensor]:
@@ -108,10 +108,8 @@ class WassersteinOptions:
 
 
 @GAN_MODES.register("wgangp", options=WassersteinOptions)
-class Wasserstein:
+class Wasserstein(AdversarialLoss):
     """Wasserstein GAN with gradient penalty (Gulrajani et al. 2017, arXiv:1704.00028)."""
-
-    needs_real = couples_samples = False
 
     def __init__(self, options: WassersteinOptions) -> None:
         self.lambda_gp = options.lambda_gp
@@ -128,7 +126,7 @@ class Wasserstein:
 
 
 @GAN_MODES.register("relativistic")
-class Relativistic(_NoPenalty):
+class Relativistic(AdversarialLoss):
     """Relativistic GAN (Jolicoeur-Martineau 2018, arXiv:1807.00734): real must score higher than the fake beside it."""
 
     needs_real = True
@@ -149,7 +147,7 @@ def _compare(better: Outputs, worse: Outputs) -> Tensor:
 
 
 @GAN_MODES.register("relativistic_average")
-class RelativisticAverage(_NoPenalty):
+class RelativisticAverage(AdversarialLoss):
     """Relativistic average GAN (arXiv:1807.00734), as in ESRGAN: each image against the mean of the other kind.
 
     The means are those of the whole batch, over all ranks.

@@ -70,6 +70,11 @@ def over_ranks() -> Iterator[None]:
         _over_ranks.reset(token)
 
 
+def same_ranks() -> contextlib.AbstractContextManager[object]:
+    """Return a context that waits for other ranks as this moment does, for work done later or on another thread."""
+    return over_ranks() if _over_ranks.get() else contextlib.nullcontext()
+
+
 class SyncBatchNorm2d(nn.BatchNorm2d):
     """Batch norm over the samples of all ranks inside :func:`over_ranks`, on any device; else plain batch norm.
 

@@ -23,6 +23,8 @@ class ResnetOptions(NetworkOptions):
 class ResnetBlock(nn.Module):
     """x + f(x) on (N,channels,H,W), with reflected borders."""
 
+    recompute = True  # a unit of --checkpoint_activations
+
     def __init__(self, channels: int, norm: NormLayer, bias: bool, dropout: bool) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=bias)]

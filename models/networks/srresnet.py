@@ -25,6 +25,8 @@ class SRResNetOptions(NetworkOptions):
 class SRResNetBlock(nn.Module):
     """x + f(x) on (N,channels,H,W)."""
 
+    recompute = True  # a unit of --checkpoint_activations
+
     def __init__(self, channels: int, norm: NormLayer) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)

@@ -33,9 +33,13 @@ class Best:
         value = scores.get(self.metric, math.nan)
         return math.inf if math.isnan(value) else -value if self.metric in _HIGHER_IS_BETTER else value
 
+    def improves(self, cost: float) -> bool:
+        """Return whether this cost would be the best so far."""
+        return cost < self.state["cost"]
+
     def observe(self, cost: float) -> bool:
         """Take one validation's cost; return whether it is the best so far."""
-        improved = cost < self.state["cost"]
+        improved = self.improves(cost)
         self.state |= {"cost": cost, "stale": 0} if improved else {"stale": self.state["stale"] + 1}
         return improved
 

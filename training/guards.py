@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -97,21 +97,23 @@ class Guard:
         self._waiting = []
 
 
-def explain(incident: Incident, networks: Mapping[str, nn.Module], forward: Callable[[], object]) -> str:
-    """Return one line that names the step, the loss, the network, the layer and the input files.
-
-    Args:
-        networks: of the model, by name; their gradients are still those of the incident where possible.
-        forward: repeats the computation of the phase, so that the first layer with a bad output can be found.
-    """
+def explain(incident: Incident, layer: str, files: Sequence[str]) -> str:
+    """Return one line that names the step, the loss, the layer and the input files."""
     norm = float(incident.verdict.norm)
     kind = f"the gradient exploded (norm {norm:.3g})" if math.isfinite(norm) else "not finite"
     losses = [name for name, value in incident.losses.items() if not math.isfinite(float(value))]
     where = f"loss {', '.join(losses)} is {kind}" if losses and not math.isfinite(norm) else f"gradient: {kind}"
-    layer = bad_input(incident.batch) or first_bad_layer(networks, forward) or first_bad_gradient(networks)
-    files = sorted({str(path) for key in ("A_paths", "B_paths") for path in incident.batch.get(key, [])})
     parts = [f"step {incident.step + 1}, {incident.phase}: {where}", layer, f"files {', '.join(files[:4])}"]
     return "; ".join(part for part in parts if part) + "; this update is left out"
+
+
+def culprits(batch: Batch) -> list[str]:
+    """Return the files of the samples with an input that is not finite; of all samples where there are none."""
+    count = len(batch["A"])
+    images = [value for value in batch.values() if isinstance(value, Tensor) and len(value) == count]
+    bad = [index for index in range(count) if not all(torch.isfinite(image[index]).all() for image in images)]
+    chosen = bad or range(count)
+    return sorted({str(batch[key][index]) for key in ("A_paths", "B_paths") if key in batch for index in chosen})
 
 
 def bad_input(batch: Batch) -> str:

@@ -49,14 +49,15 @@ class TimeBudget:
     ) -> None:
         self.seconds, self._works, self._now = seconds, tuple(closing), now
         self._began, self._earlier, self._step_began = now() - age, 0.0, now()
-        self._furthest = 0.0
+        self._furthest = self._known = 0.0
         self._closing: dict[str, float] = {}
         self._steps: deque[float] = deque(maxlen=_RECENT_STEPS)
 
     @property
     def used(self) -> float:
         """Return the seconds used by this session and those before it, up to their last saves."""
-        return self._earlier + self._now() - self._began
+        self._known = self._earlier + self._now() - self._began
+        return self._known
 
     def step_begins(self) -> None:
         """Start to measure a step, its wait for data included."""
@@ -65,6 +66,7 @@ class TimeBudget:
     def step_ends(self) -> None:
         """Take note of how long the step took."""
         self._steps.append(self._now() - self._step_began)
+        _ = self.used  # noted here, since a process that saves alone must not wait for the others' clock
 
     @contextlib.contextmanager
     def timing(self, work: str) -> Iterator[None]:
@@ -109,7 +111,7 @@ class TimeBudget:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the time used so far, in plain types."""
-        return {"used": self.used, "furthest": self._furthest, "closing": dict(self._closing)}
+        return {"used": self._known, "furthest": self._furthest, "closing": dict(self._closing)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Count what earlier sessions used; the time since this one began stays counted."""

@@ -17,14 +17,24 @@ from models.base import Batch, Losses, Phase, TranslationModel
 from models.networks.dropout import Dropout
 from models.networks.norms import synchronise_batch_norm
 from training.ema import WeightAverage
-from training.guards import Guard, Incident, Undo, explain
+from training.guards import (
+    Guard,
+    Incident,
+    Undo,
+    bad_input,
+    culprits,
+    explain,
+    first_bad_gradient,
+    first_bad_layer,
+)
 from training.memory import MemoryNeed, Saved, process_memory, recompute_activations
 from training.optimizers import Optimizer
-from training.parts import StepBatch, fit_sizes, select
+from training.parts import Part, StepBatch, fit_sizes, select
 from training.phases import PhaseRunner
 from training.pool import ImagePool
 from training.ranks import Ranks
 from training.settings import OptimizerOptions, StepOptions
+from training.transaction import Transaction
 from util.device import Compute
 from util.errors import UserError
 from util.noise import mix, sample_noise
@@ -107,7 +117,7 @@ class Updater:
         torch.manual_seed(mix(self.seed, step, "noise"))
         phases = self._due(step)
         work = self._open(batch, step, phases)
-        transaction = _Transaction(self)
+        transaction = Transaction(self.model, self.runner, keeps_weights=self.step_options.on_nan != "skip")
         incidents: list[Incident] = []
         learned = False
         for phase in phases:
@@ -149,7 +159,7 @@ class Updater:
         verdict = self.guard.judge(phase.name, optimizer.norm())
         return Incident(work.step, phase.name, verdict, losses, work.batch, quiet=scaler is not None)
 
-    def _apply(self, phase: Phase, incident: Incident, transaction: _Transaction) -> None:
+    def _apply(self, phase: Phase, incident: Incident, transaction: Transaction) -> None:
         norm, bad = incident.verdict
         self.optimizers[phase.name].step(norm, skip=None if self._host_decides else bad)
         if not self._host_decides:
@@ -166,20 +176,30 @@ class Updater:
         return told
 
     def _explain(self, incident: Incident) -> str:
-        """Describe a bad phase by repeating it, which leaves no trace."""
-        phase = next(phase for phase in self.phases if phase.name == incident.phase)
-        (part, *_) = self.runner.open(incident.batch, incident.step, 1, shared=False).parts()
-
-        def repeat() -> None:
-            with sample_noise(part.seeds), self.compute.autocast():
-                phase.loss(part.batch, self.model(part.batch))
-
+        """Describe a bad phase by repeating it on all processes, which leaves no trace."""
         buffers = Undo(self.model.buffers())
-        text = explain(incident, self.model.networks(), repeat)
+        found = self.ranks.gather_rows({self.ranks.rank: self._find(incident)})
         buffers.restore()
+        layer, files = next((pair for pair in found.values() if pair[0]), found[0])
+        text = explain(incident, layer or first_bad_gradient(self.model.networks()), files)
         if self.step_options.on_nan == "stop":
             raise UserError(f"{text}; --on_nan stop ends the training, saved as before this step")
         return text
+
+    def _find(self, incident: Incident) -> tuple[str, list[str]]:
+        """Return what first was not finite in this process's share, empty if nothing was, and the files concerned."""
+        phase = next(phase for phase in self.phases if phase.name == incident.phase)
+        parts = self.runner.open(incident.batch, incident.step, self.step_options.accumulate, shared=False).parts()
+        for part in parts:
+
+            def repeat(part: Part = part) -> None:
+                with sample_noise(part.seeds), self.compute.autocast():
+                    phase.loss(part.batch, self.model(part.batch))
+
+            place = bad_input(part.batch) or first_bad_layer(self.model.networks(), repeat)
+            if place:
+                return place, culprits(part.batch)
+        return "", culprits(incident.batch)
 
     def memory_need(self, batch: Batch) -> MemoryNeed:
         """Return what training needs, from a look at one sample; no weight changes.
@@ -196,7 +216,7 @@ class Updater:
 
     def _bytes_kept(self, batch: Batch) -> int:
         """Return the bytes that all phases of a step keep for backward; an upper bound of what lives at a time."""
-        transaction, work = _Transaction(self), self._open(batch, 0, self.phases)
+        transaction, work = Transaction(self.model, self.runner, keeps_weights=False), self._open(batch, 0, self.phases)
         transaction.begin_phase()
         with Saved(self.model.parameters()) as saved:
             for phase in self.phases:
@@ -252,32 +272,6 @@ class Updater:
         self._last = {name: value.to(self.device) for name, value in state["last"].items()}
         if self.average and state["average"]:
             self.average.load_state_dict(state["average"])
-
-
-class _Transaction:
-    """What a step has changed so far, to be taken back when a gradient turns out bad."""
-
-    def __init__(self, updater: Updater) -> None:
-        self._model, self._runner = updater.model, updater.runner
-        self._needs_weights = updater.step_options.on_nan != "skip"
-        self._pools = {name: pool.copy() for name, pool in updater.pools.items()}
-        self._changed = [Undo(self._model.buffers())]
-
-    def begin_phase(self) -> None:
-        """Remember the buffers as they are before a phase."""
-        self.buffers = Undo(self._model.buffers())
-
-    def keep(self, optimizer: Optimizer, last: bool) -> None:
-        """Remember weights and moments before they are updated, when a later phase may take them back."""
-        if self._needs_weights and not last:
-            self._changed.append(Undo(optimizer.tensors()))
-
-    def take_back(self, whole: bool) -> None:
-        """Undo the phase's traces in norm statistics and histories, or the ``whole`` step, exactly."""
-        self.buffers.restore()
-        self._runner.pools = {name: pool.copy() for name, pool in self._pools.items()}
-        for undo in self._changed if whole else ():
-            undo.restore()
 
 
 def _unscaled(total: Tensor) -> Tensor:

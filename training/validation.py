@@ -47,8 +47,9 @@ class Validations:
     def _judge(self, found: Validation, position: Position) -> float:
         costs = {variant: self.best.cost(row) for variant, row in found.scores.items() if variant.usual}
         winner = min(costs, key=lambda variant: costs[variant])
-        if self.best.observe(costs[winner]):
+        if self.best.improves(costs[winner]):  # written first: what cannot be written is not remembered as the best
             self._keep(winner, found.scores[winner][self.best.metric], position)
+        self.best.observe(costs[winner])
         return costs[winner]
 
     def _keep(self, winner: Variant, value: float, position: Position) -> None:

@@ -120,6 +120,28 @@ def test_rollback_undoes_the_players_that_had_already_learned(make: Make) -> Non
     assert not same(states["skip"][0]["networks"], states["rollback"][0]["networks"]), "skip keeps the discriminator's"
 
 
+def test_rollback_undoes_generators_averages_and_histories_too(make: Make) -> None:
+    """In CycleGAN the generators learn first; the discriminator fails in its own turn of the second step."""
+    model = make(*CYCLE)
+    model.D_A.model[0] = Glitch(model.D_A.model[0], call=4)  # type: ignore[index, operator, union-attr]
+    step = updater(model, on_nan="rollback")
+    step.step(batch(0), 0)
+    before = snapshot(step)
+    step.step(batch(1), 1)
+    assert same(snapshot(step), before)
+    step.step(batch(2), 2)
+    assert not same(snapshot(step)["average"], before["average"])
+
+
+def test_the_file_of_the_bad_sample_is_named(make: Make, capfd: Any) -> None:
+    data = batch(0)
+    data["A_paths"] = ["good.png", "bad.png"]
+    data["A"][1, 0, 0, 0] = math.inf
+    updater(make(*PAIRED), accumulate=2).step(data, 0)
+    line = capfd.readouterr().err
+    assert "bad.png" in line and "good.png" not in line and "input A has such pixels" in line
+
+
 def test_stop_ends_with_the_weights_before_the_step(make: Make) -> None:
     step = updater(make(*PAIRED), on_nan="stop")
     step.step(batch(0), 0)

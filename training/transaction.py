@@ -1,0 +1,39 @@
+"""A step as a transaction."""
+
+from __future__ import annotations
+
+from models.base import TranslationModel
+from training.guards import Undo
+from training.optimizers import Optimizer
+from training.phases import PhaseRunner
+
+
+class Transaction:
+    """What a step has changed so far, to be taken back when a gradient turns out bad.
+
+    Args:
+        model: whose norm statistics change.
+        runner: whose image histories change.
+        keeps_weights: whether weights that have been updated may have to be taken back too.
+    """
+
+    def __init__(self, model: TranslationModel, runner: PhaseRunner, *, keeps_weights: bool) -> None:
+        self._model, self._runner, self._keeps_weights = model, runner, keeps_weights
+        self._pools = {name: pool.copy() for name, pool in runner.pools.items()}
+        self._changed = [Undo(self._model.buffers())]
+
+    def begin_phase(self) -> None:
+        """Remember the buffers as they are before a phase."""
+        self.buffers = Undo(self._model.buffers())
+
+    def keep(self, optimizer: Optimizer, last: bool) -> None:
+        """Remember weights and moments before they are updated, when a later phase may take them back."""
+        if self._keeps_weights and not last:
+            self._changed.append(Undo(optimizer.tensors()))
+
+    def take_back(self, whole: bool) -> None:
+        """Undo the phase's traces in norm statistics and histories, or the ``whole`` step, exactly."""
+        self.buffers.restore()
+        self._runner.pools = {name: pool.copy() for name, pool in self._pools.items()}
+        for undo in self._changed if whole else ():
+            undo.restore()

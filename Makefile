@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c "import sys; sys.exit(sys.version_info < (3, 11))" >/dev/null 2>&1 && { echo $$p; exit; }; done; echo python3)
 TORCH_INDEX ?=
 PIP_ARGS ?=
-PYTEST_ARGS ?= -q
+PYTEST_ARGS ?= -q -n 2 --dist loadfile
 
 RUN := $(VENV)/bin/python
 INSTALL = $(PYTHON) .ci/install.py --venv $(VENV) --torch_index "$(TORCH_INDEX)" --pip_args "$(PIP_ARGS)"

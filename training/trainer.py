@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import signal
 import time
 from collections.abc import Iterator, Sized
 from typing import Any, Protocol
+
+from torch import Tensor
 
 from models.base import Batch
 from training.checkpoint import load_state, remove_unfinished
@@ -183,7 +184,7 @@ class Trainer:
 
     def rehearse(self, steps: int = 3) -> list[float]:
         """Return the seconds of a few steps on the first batches, then undo them exactly."""
-        before = copy.deepcopy(self.updater.state_dict())
+        before = _on_cpu(self.updater.state_dict())  # not on a GPU, whose memory the steps need
         offset = 0 if self._epoch_is_over else self.position.iters
         seconds = []
         for _, batch in zip(range(steps), self.loader.epoch(self.position.epoch, offset), strict=False):
@@ -234,3 +235,12 @@ class Trainer:
         """Return the optional parts that have a state of their own."""
         parts = {"validation": self.validations, "budget": self.budget, "indicators": self.reporter.indicators}
         return {name: part for name, part in parts.items() if part is not None}
+
+
+def _on_cpu(value: Any) -> Any:
+    """Return a copy of nested plain values with their tensors on the CPU."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _on_cpu(item) for key, item in value.items()}
+    return [_on_cpu(item) for item in value] if isinstance(value, list) else value

@@ -187,9 +187,8 @@ def test_a_vanished_folder_is_not_made_anew(
         return real(self, batch, number)
 
     monkeypatch.setattr(Updater, "step", step)
-    flags = ["--no_html", "false", "--update_html_freq", 1, "--display_freq", 1]
     with pytest.raises(UserError, match="vanished"):
-        train(*words("template", "run", *flags))
+        train(*words("template", "run"))
     assert not (tmp_path / "run").exists()
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from models.networks.initialise import init_weights
+from models.networks.ranges import in_symmetric_range
 
 Choice = tuple[Callable[..., Any], Any]
 
@@ -36,9 +37,9 @@ class Builder:
         self._random = torch.Generator().manual_seed(seed)
 
     def generator(self, input_nc: int, output_nc: int) -> nn.Module:
-        """Return a new ``--netG`` network."""
+        """Return a new ``--netG`` network, which maps [-1,1] to [-1,1]."""
         make, options = self.choices["netG"]
-        return self._initialised(make(options, input_nc, output_nc), options)
+        return in_symmetric_range(self._initialised(make(options, input_nc, output_nc), options))
 
     def discriminator(self, input_nc: int) -> nn.Module:
         """Return a new ``--netD`` network."""

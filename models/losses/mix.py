@@ -1,4 +1,4 @@
-"""The paired model's reconstruction terms, each switched on by its weight."""
+"""The paired models' reconstruction terms, each switched on by its weight."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from util.option import option
 if TYPE_CHECKING:  # --help reads the options of this file
     from torch import Tensor
 
+Distance = tuple[float, "Callable[..., Tensor]"]
+
 
 @dataclass(frozen=True)
 class MixOptions:
@@ -18,27 +20,28 @@ class MixOptions:
 
     lambda_L1: float = option(100.0, "weight of the L1 distance between output and target", minimum=0)
     lambda_MSE: float = option(0.0, "weight of the mean squared error", minimum=0)
+    lambda_charbonnier: float = option(0.0, "weight of the Charbonnier distance, a smooth L1", minimum=0)
     lambda_VGG: float = option(0.0, "weight of the VGG19 perceptual distance", minimum=0)
     vgg_weights: str | None = option(None, "local file of VGG19 weights; without it torchvision's are used")
+    vgg_layers: tuple[str, ...] = option(
+        (), "VGG19 layers to compare, relu5_4 or before activation conv5_4, with weights as conv1_2:0.1; pix2pixHD's"
+    )
+    vgg_distance: str = option("l1", "distance of VGG19 features", choices=("l1", "mse"))
 
 
 class ReconstructionMix:
     """Weighted distances between output and target, (N,C,H,W) in [-1,1], by the names of the loss log."""
 
     def __init__(self, options: MixOptions) -> None:
-        self.terms: dict[str, tuple[float, Callable[..., Tensor]]] = {}
-        if options.lambda_L1:
-            from models.losses.pixel import l1
-
-            self.terms["G_L1"] = options.lambda_L1, l1
-        if options.lambda_MSE:
-            from models.losses.pixel import mse
-
-            self.terms["G_MSE"] = options.lambda_MSE, mse
+        self.terms: dict[str, Distance] = _pixel_terms(options)
         if options.lambda_VGG:
-            from models.losses.perceptual import VGGPerceptualLoss
+            from models.losses.perceptual import VGGPerceptualLoss, parse_layers
 
-            self.terms["G_VGG"] = options.lambda_VGG, VGGPerceptualLoss(weights=options.vgg_weights)
+            layers = parse_layers(options.vgg_layers)
+            self.terms["G_VGG"] = (
+                options.lambda_VGG,
+                VGGPerceptualLoss(options.vgg_weights, layers, options.vgg_distance),
+            )
 
     def __call__(self, output: Tensor, target: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
         """Return each term times its weight; pixels where ``mask`` (N,1,H,W) is zero do not count in pixel terms."""
@@ -46,3 +49,14 @@ class ReconstructionMix:
             name: weight * (distance(output, target) if name == "G_VGG" else distance(output, target, mask))
             for name, (weight, distance) in self.terms.items()
         }
+
+
+def _pixel_terms(options: MixOptions) -> dict[str, Distance]:
+    from models.losses.pixel import charbonnier, l1, mse
+
+    terms: dict[str, Distance] = {
+        "G_L1": (options.lambda_L1, l1),
+        "G_MSE": (options.lambda_MSE, mse),
+        "G_Charbonnier": (options.lambda_charbonnier, charbonnier),
+    }
+    return {name: (weight, distance) for name, (weight, distance) in terms.items() if weight}

@@ -7,7 +7,7 @@ to no module and so to no state dict; it follows its input's device and computes
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -41,19 +41,16 @@ class VGG19Features:
 
     Args:
         state: ``features.N.weight`` and ``.bias`` as in torchvision's vgg19; the prefix may be absent.
-        layers: what to return, of relu1_1 ... relu5_4.
+        layers: what to return, of relu1_1 ... relu5_4, or before the activation conv1_1 ... conv5_4.
         source: named in errors.
     """
 
     def __init__(self, state: Mapping[str, Tensor], layers: tuple[str, ...], source: str = "VGG19 weights") -> None:
         plan = _plan()
-        for name in layers:
-            if name not in plan:
-                raise UserError(f"unknown VGG19 layer '{name}'{did_you_mean(name, plan)} (relu1_1 to relu5_4)")
-        if not layers:
-            raise UserError("the perceptual loss needs at least one VGG19 layer, for example relu3_1")
+        _check_names(layers, plan)
         self.layers = frozenset(layers)
-        names = list(plan)[: max(list(plan).index(name) for name in layers) + 1]
+        deepest = max(list(plan).index(_activated(name)) for name in layers)
+        names = list(plan)[: deepest + 1]
         self._convolutions = {name: _convolution(state, plan[name], source) for name in names}
         _check_chain(list(self._convolutions.values()), source)
 
@@ -64,14 +61,43 @@ class VGG19Features:
         for name, (weight, bias) in self._convolutions.items():
             if name.endswith("_1") and name != "relu1_1":
                 x = F.max_pool2d(x, 2)
-            x = F.relu(F.conv2d(x, weight, bias, padding=1))
-            if name in self.layers:
-                found[name] = x
+            before = F.conv2d(x, weight, bias, padding=1)
+            x = F.relu(before)
+            both = {name: x, name.replace("relu", "conv"): before}
+            found |= {layer: values for layer, values in both.items() if layer in self.layers}
         return found
 
     def _follow(self, x: Tensor) -> None:
         if next(iter(self._convolutions.values()))[0].device != x.device:
             self._convolutions = {k: (w.to(x.device), b.to(x.device)) for k, (w, b) in self._convolutions.items()}
+
+
+def _activated(layer: str) -> str:
+    """Return the layer's name after its activation."""
+    return layer.replace("conv", "relu")
+
+
+def _check_names(layers: Sequence[str], plan: Mapping[str, int]) -> None:
+    for name in layers:
+        if _activated(name) not in plan:
+            raise UserError(
+                f"unknown VGG19 layer '{name}'{did_you_mean(name, plan)} (relu1_1 to relu5_4, conv1_1 to conv5_4)"
+            )
+    if not layers:
+        raise UserError("the perceptual loss needs at least one VGG19 layer, for example relu3_1")
+
+
+def parse_layers(words: Sequence[str]) -> dict[str, float] | None:
+    """Return layer -> weight of words such as ``conv5_4`` or ``conv1_2:0.1``; None, the usual ones, for no words."""
+    return dict(_layer_and_weight(word) for word in words) or None
+
+
+def _layer_and_weight(word: str) -> tuple[str, float]:
+    name, colon, weight = word.partition(":")
+    try:
+        return name, float(weight) if colon else 1.0
+    except ValueError:
+        raise UserError(f"--vgg_layers {word}: write a layer and its weight as conv5_4:0.5") from None
 
 
 def _convolution(state: Mapping[str, Tensor], index: int, source: str) -> tuple[Tensor, Tensor]:
@@ -121,14 +147,21 @@ def vgg19_state(weights: str | pathlib.Path | None) -> Mapping[str, Tensor]:
 
 
 class VGGPerceptualLoss:
-    """Weighted mean absolute difference of VGG19 features of two (N,C,H,W) in [-1,1], C = 1 or 3; a scalar.
+    """Weighted distance of VGG19 features of two (N,C,H,W) in [-1,1], C = 1 or 3; a scalar.
 
     Args:
         weights: local file of VGG19 weights; None takes torchvision's.
-        layers: layer -> its weight.
+        layers: layer -> its weight; SRGAN's VGG54 is relu5_4, ESRGAN's conv5_4.
+        distance: "l1", the mean absolute difference, or "mse", the mean squared one.
     """
 
-    def __init__(self, weights: str | pathlib.Path | None = None, layers: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        weights: str | pathlib.Path | None = None,
+        layers: Mapping[str, float] | None = None,
+        distance: str = "l1",
+    ) -> None:
+        self.distance = F.mse_loss if distance == "mse" else F.l1_loss
         self.layers = dict(LAYERS if layers is None else layers)
         source = "torchvision's vgg19" if weights is None else str(weights)
         self.features = VGG19Features(vgg19_state(weights), tuple(self.layers), source)
@@ -138,5 +171,7 @@ class VGGPerceptualLoss:
         with torch.no_grad():
             wanted = self.features(target)
         found = self.features(prediction)
-        terms = [weight * F.l1_loss(found[name].float(), wanted[name].float()) for name, weight in self.layers.items()]
+        terms = [
+            weight * self.distance(found[name].float(), wanted[name].float()) for name, weight in self.layers.items()
+        ]
         return torch.stack(terms).sum()

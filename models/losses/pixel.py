@@ -22,6 +22,14 @@ def mse(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tenso
     return _masked_mean(prediction, target, mask, torch.square)
 
 
+def charbonnier(prediction: Tensor, target: Tensor, mask: Tensor | None = None, eps: float = 1e-3) -> Tensor:
+    """Return the mean of sqrt(d^2 + eps^2) - eps over the differences d of two (N,C,H,W), a scalar; ``mask`` as above.
+
+    L1 that is smooth around 0 (Lai et al. 2017, arXiv:1704.03915); the offset makes it zero for equal images.
+    """
+    return _masked_mean(prediction, target, mask, lambda d: (d.square() + eps * eps).sqrt() - eps)
+
+
 def _masked_mean(
     prediction: Tensor, target: Tensor, mask: Tensor | None, distance: Callable[[Tensor], Tensor]
 ) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from util.option import option
 
 NORMS = ("instance", "batch", "sync_batch", "syncbatch", "none", "instance_affine", "batch_untracked")
-INIT_TYPES = ("normal", "xavier", "kaiming", "orthogonal")
+INIT_TYPES = ("normal", "xavier", "kaiming", "orthogonal", "published")
 
 
 @dataclass(frozen=True)
@@ -20,4 +20,13 @@ class NetworkOptions:
 
     norm: str = option("instance", "normalisation of the feature maps", scope="identity", choices=NORMS)
     init_type: str = option("normal", "distribution of the initial weights", choices=INIT_TYPES)
+    init_gain: float = option(0.02, "scale of the initial weights (normal, xavier, orthogonal)", minimum=0.0)
+
+
+@dataclass(frozen=True)
+class EnlargerOptions:
+    """Flags of the networks for super-resolution and restoration, which normalise nothing."""
+
+    scale: int = option(1, "enlargement; 1 restores images of equal size", scope="identity", minimum=1, maximum=8)
+    init_type: str = option("published", "distribution of the initial weights", choices=INIT_TYPES)
     init_gain: float = option(0.02, "scale of the initial weights (normal, xavier, orthogonal)", minimum=0.0)

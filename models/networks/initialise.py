@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
+from models.networks.common import INIT_TYPES
 from util.errors import UserError, did_you_mean
 
 _FILL: dict[str, Callable[[Tensor, float, torch.Generator | None], Tensor]] = {
@@ -27,15 +29,22 @@ def init_weights(
     """Fill the weights of ``module`` in place and return it; the same generator state gives the same weights.
 
     Convolutions and linear layers by ``init_type`` with bias 0; the weight of batch norm by N(1, init_gain) with
-    bias 0; anything else is left as built. UserError if ``init_type`` is unknown.
+    bias 0; anything else is left as built. "published" lets a network that has its own ``initialise(generator)`` do
+    that, and is "normal" for the others. UserError if ``init_type`` is unknown.
     """
+    if init_type == "published":
+        if hasattr(module, "initialise"):
+            module.initialise(generator)
+            return module
+        init_type = "normal"
     if init_type not in _FILL:
-        near = did_you_mean(init_type, _FILL)
-        raise UserError(f"unknown --init_type '{init_type}'{near} (choose from {', '.join(_FILL)})")
+        near = did_you_mean(init_type, INIT_TYPES)
+        raise UserError(f"unknown --init_type '{init_type}'{near} (choose from {', '.join(INIT_TYPES)})")
     for layer in module.modules():
-        if isinstance(layer, (*_CONVOLUTIONS, nn.Linear)):
-            _FILL[init_type](layer.weight.data, init_gain, generator)
-            _zero(layer.bias)
+        if (weight := _weight(layer)) is not None:
+            _FILL[init_type](weight.data, init_gain, generator)
+            _zero(getattr(layer, "bias", None))
+            _settle(layer)
         elif isinstance(layer, nn.BatchNorm2d) and layer.affine:
             nn.init.normal_(layer.weight.data, 1.0, init_gain, generator=generator)
             _zero(layer.bias)
@@ -45,3 +54,27 @@ def init_weights(
 def _zero(bias: Tensor | None) -> None:
     if bias is not None:
         nn.init.zeros_(bias.data)
+
+
+def init_uniform(layers: Iterable[nn.Module], generator: torch.Generator | None = None) -> None:
+    """Fill convolutions and linear layers among ``layers`` as PyTorch itself does: within 1 / sqrt(fan in)."""
+    for layer in layers:
+        if (weight := _weight(layer)) is not None:
+            bound = 1 / math.sqrt(nn.init._calculate_fan_in_and_fan_out(weight)[0])
+            for parameter in (weight, getattr(layer, "bias", None)):
+                if parameter is not None:
+                    nn.init.uniform_(parameter.data, -bound, bound, generator=generator)
+            _settle(layer)
+
+
+def _weight(layer: nn.Module) -> nn.Parameter | None:
+    """Return the weight of a convolution or linear layer, the one that is trained where a norm of it is used."""
+    if isinstance(layer, (*_CONVOLUTIONS, nn.Linear)):
+        return layer.weight
+    return getattr(layer, "weight_orig", None)
+
+
+def _settle(layer: nn.Module) -> None:
+    """Let a layer follow its new weight where it keeps more about it."""
+    if hasattr(layer, "settle"):
+        layer.settle()

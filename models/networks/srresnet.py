@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -10,8 +9,10 @@ from torch import Tensor, nn
 from models.networks import GENERATORS
 from models.networks.common import NetworkOptions
 from models.networks.norms import NormLayer, norm_layer
+from models.networks.ranges import UNIT, FromUnit, ToUnit, UnitRange, to_unit
+from models.networks.reach import receptive_field
 from models.networks.stages import Join, Keep, Stage
-from util.errors import UserError
+from models.networks.subpixel import factors, subpixel_reach
 from util.option import option
 
 
@@ -19,7 +20,7 @@ from util.option import option
 class SRResNetOptions(NetworkOptions):
     ngf: int = option(64, "filters of the generator's outermost layers", scope="identity", minimum=1)
     n_blocks: int = option(16, "residual blocks of the generator", scope="identity", minimum=1)
-    scale: int = option(1, "enlargement: 1 (equal sizes), 2 or 4", scope="identity", minimum=1, maximum=4)
+    scale: int = option(1, "enlargement; 1 restores images of equal size", scope="identity", minimum=1, maximum=8)
 
 
 class SRResNetBlock(nn.Module):
@@ -46,26 +47,24 @@ class SRResNetBlock(nn.Module):
 
 
 class UpsampleBlock(nn.Module):
-    """(N,channels,H,W) -> (N,channels,2H,2W) by sub-pixel convolution (Shi et al. 2016, arXiv:1609.05158)."""
+    """(N,channels,H,W) -> (N,channels,step*H,step*W) by sub-pixel convolution (Shi et al. 2016, arXiv:1609.05158)."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, step: int = 2) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, 4 * channels, 3, padding=1)
-        self.pixel_shuffle = nn.PixelShuffle(2)
+        self.conv = nn.Conv2d(channels, step * step * channels, 3, padding=1)
+        self.pixel_shuffle = nn.PixelShuffle(step)
         self.prelu = nn.PReLU()
 
     def forward(self, x: Tensor) -> Tensor:
         return self.prelu(self.pixel_shuffle(self.conv(x)))
 
 
-class SRResNet(nn.Module):
-    """Translate (N,input_nc,H,W) in [-1,1] to (N,output_nc,scale*H,scale*W) in [-1,1], any H and W.
+class SRResNet(UnitRange):
+    """(N,input_nc,H,W) in [0,1] -> (N,output_nc,scale*H,scale*W) in [0,1], any H and W; UserError for other scales.
 
     Its parts are block1 (first convolution), block2 ... (residual), one more convolution, and the output; the
-    convolutions keep their bias before any norm. UserError if ``scale`` is not 1, 2 or 4.
+    convolutions keep their bias before any norm. As published the input is in [0,1] and a tanh makes the output.
     """
-
-    size_multiple = 1
 
     def __init__(
         self,
@@ -77,11 +76,10 @@ class SRResNet(nn.Module):
         norm: str = "batch",
     ) -> None:
         super().__init__()
-        if scale not in (1, 2, 4):
-            raise UserError(f"--scale {scale} is not supported by srresnet: use 1, 2 or 4")
-        self.scale, layer = scale, norm_layer(norm)
-        self.receptive_field = 9 + 2 * n_blocks  # pixels to each side: 4 for each 9x9, 1 for each 3x3
-        upsampling = [UpsampleBlock(ngf) for _ in range(round(math.log2(scale)))]
+        steps, layer = factors(scale, "srresnet"), norm_layer(norm)
+        self.scale = scale
+        self.receptive_field = receptive_field([5 + 2 * n_blocks, *subpixel_reach(steps), 4], scale)
+        upsampling = [UpsampleBlock(ngf, step) for step in steps]
         parts: list[nn.Module] = [nn.Sequential(nn.Conv2d(input_nc, ngf, 9, padding=4), nn.PReLU())]
         parts += [SRResNetBlock(ngf, layer) for _ in range(n_blocks)]
         parts.append(nn.Sequential(nn.Conv2d(ngf, ngf, 3, padding=1), layer(ngf)))
@@ -89,25 +87,26 @@ class SRResNet(nn.Module):
         for number, part in enumerate(parts, start=1):
             self.add_module(f"block{number}", part)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def published(self, x: Tensor) -> Tensor:
         first, *body, output = self.children()
         shallow = first(x)
         deep = shallow
         for part in body:
             deep = part(deep)
-        return output(shallow + deep).tanh()
+        return to_unit(output(shallow + deep).tanh())
 
     def stages(self) -> list[Stage]:
         """Return the layers as a flat list; the body is stored, at the image's own size."""
         first, *body, output = self.children()
         shallow = Keep()
-        flat: list[Stage] = [*first.children(), shallow]
+        begin, end = ([], [ToUnit()]) if self.value_range == UNIT else ([ToUnit()], [ToUnit(), FromUnit()])
+        flat: list[Stage] = [*begin, *first.children(), shallow]
         for part in body:
             flat += part.stages() if isinstance(part, SRResNetBlock) else [*part.children()]
         flat.append(Join(shallow))
         for part in output.children():
             flat += part.children() if isinstance(part, UpsampleBlock) else [part]
-        return [*flat, nn.Tanh()]
+        return [*flat, nn.Tanh(), *end]
 
 
 @GENERATORS.register("srresnet", "srgan", options=SRResNetOptions)

@@ -1,0 +1,135 @@
+"""Super-resolution and restoration: a distance to the target and, for the GANs, a judge of the output alone.
+
+Trained by distance alone it is what the papers call PSNR-oriented. With a discriminator and VGG features it is SRGAN
+(Ledig et al. 2017, arXiv:1609.04802), ESRGAN (Wang et al. 2018, arXiv:1809.00219) or, with damaged inputs,
+Real-ESRGAN (Wang et al. 2021, arXiv:2107.10833). Images are in [-1,1], so that L1 counts twice and the squared error
+four times what they do in [0,1]; the weights below bring the papers' balance into this range.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models import MODELS
+from models.base import Batch, Images, Losses, Phase, TranslationModel, fooling_loss, split_calls
+from models.builder import Builder
+from models.losses import GAN_MODES
+from models.losses.mix import MixOptions, ReconstructionMix
+from models.networks import DISCRIMINATORS, GENERATORS
+from util.errors import UserError
+from util.option import option
+
+
+@dataclass(frozen=True)
+class SROptions(MixOptions):
+    netG: str = option("edsr", "generator architecture", "identity", registry=GENERATORS)
+    netD: str = option("srgan", "discriminator architecture", "identity", registry=DISCRIMINATORS)
+    gan_mode: str = option("vanilla", "adversarial loss", registry=GAN_MODES)
+    lambda_L1: float = option(1.0, "weight of the L1 distance between output and target", minimum=0)
+    lambda_GAN: float = option(0.0, "weight of the adversarial term; 0 trains without a discriminator", minimum=0)
+
+
+@MODELS.register(
+    "sr",
+    options=SROptions,
+    preset={"dataset_mode": "super_resolution", "scale": 4, "norm": "batch", "pool_size": 0, "netG": "edsr"},
+)
+@MODELS.register(
+    "srgan",
+    options=SROptions,
+    preset={
+        "dataset_mode": "super_resolution",
+        "scale": 4,
+        "norm": "batch",
+        "pool_size": 0,
+        "netG": "srresnet",
+        "netD": "srgan",
+        "gan_mode": "vanilla",
+        "lambda_GAN": 1e-3,
+        "lambda_L1": 0.0,
+        "lambda_VGG": 0.006,  # features divided by 12.75, squared
+        "vgg_layers": ("relu5_4",),
+        "vgg_distance": "mse",
+    },
+)
+@MODELS.register(
+    "esrgan",
+    options=SROptions,
+    preset={
+        "dataset_mode": "super_resolution",
+        "scale": 4,
+        "norm": "batch",
+        "pool_size": 0,
+        "netG": "rrdb",
+        "netD": "vgg128",
+        "gan_mode": "relativistic_average",
+        "lambda_GAN": 5e-3,
+        "lambda_L1": 5e-3,
+        "lambda_VGG": 1.0,
+        "vgg_layers": ("conv5_4",),
+    },
+)
+@MODELS.register(
+    "real_esrgan",
+    options=SROptions,
+    preset={
+        "dataset_mode": "super_resolution",
+        "scale": 4,
+        "norm": "batch",
+        "pool_size": 0,
+        "netG": "rrdb",
+        "netD": "unet_sn",
+        "gan_mode": "vanilla",
+        "lambda_GAN": 0.1,
+        "lambda_L1": 0.5,
+        "lambda_VGG": 1.0,
+        "vgg_layers": ("conv1_2:0.1", "conv2_2:0.1", "conv3_4", "conv4_4", "conv5_4"),
+    },
+)
+class SuperResolution(TranslationModel):
+    """Super-resolution or restoration: distances to the target, and for GANs a discriminator of the output alone."""
+
+    loss_names = ("G_GAN", "G_L1", "G_MSE", "G_Charbonnier", "G_VGG", "D_real", "D_fake")
+    paired = True
+    visuals = {"real_A": "A", "fake_B": "B", "real_B": "B"}
+
+    def __init__(self, options: SROptions, build: Builder) -> None:
+        super().__init__()
+        self.G = build.generator(build.channels.A, build.channels.B)
+        self.options = options
+
+    def prepare_training(self, build: Builder) -> None:
+        self.reconstruction = ReconstructionMix(self.options)
+        if not self.reconstruction.terms and not self.options.lambda_GAN:
+            raise UserError("--lambda_L1, the other distances' weights and --lambda_GAN are all 0: nothing to train")
+        if self.options.lambda_GAN:
+            self.D = build.discriminator(build.channels.B)
+            self.adversarial = build.adversarial_loss()
+
+    def forward(self, batch: Batch) -> Images:
+        return {"fake_B": self.G(batch["A"])}
+
+    def phases(self) -> tuple[Phase, ...]:
+        if not self.options.lambda_GAN:
+            return (Phase("G", ("G",), self.loss_G, through_images=True),)
+        divisible = not self.adversarial.couples_samples
+        return (
+            Phase("D", ("D",), self.loss_D, scale=0.5, penalty=self.penalty_D, divisible=divisible),
+            Phase("G", ("G",), self.loss_G, through_images=True, divisible=divisible),
+        )
+
+    def loss_D(self, batch: Batch, images: Images) -> Losses:
+        real_logits, fake_logits = split_calls(self.D, batch["B"], images["fake_B"])
+        real, fake = self.adversarial.discriminator_loss(real_logits, fake_logits)
+        return {"D_real": real, "D_fake": fake}
+
+    def penalty_D(self, batch: Batch, images: Images) -> Losses:
+        penalty = self.adversarial.penalty(self.D, batch["B"], images["fake_B"])
+        return {} if penalty is None else {"D_gp": penalty}
+
+    def loss_G(self, batch: Batch, images: Images) -> Losses:
+        losses: Losses = {}
+        fake, real = images["fake_B"], batch["B"]
+        if self.options.lambda_GAN:
+            losses["G_GAN"] = self.options.lambda_GAN * fooling_loss(self.adversarial, self.D, fake, real)
+        return losses | self.reconstruction(fake, real, batch.get("B_mask"))

@@ -36,7 +36,7 @@ def save_networks(networks: dict[str, nn.Module], folder: pathlib.Path, epoch: s
     for name, network in networks.items():
         path = weight_file(folder, epoch, name)
         try:
-            with atomic_file(path) as file:
+            with atomic_file(path, make_folder=False) as file:
                 torch.save(plain_state(network), file)
         except (OSError, RuntimeError) as error:
             pass_interrupts_on(error)

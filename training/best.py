@@ -58,7 +58,7 @@ def write_best(folder: pathlib.Path, position: Position, metric: str, value: flo
     """Write ``best.json``, which says what the weights beside it are; UserError when the disk takes no more."""
     facts = {"epoch": position.epoch, "step": position.step, "metric": metric, "value": value, "averaged": averaged}
     try:
-        write_text(folder / FILE, json.dumps(facts))
+        write_text(folder / FILE, json.dumps(facts), make_folder=False)
     except OSError as error:
         raise UserError(f"{folder / FILE}: cannot be saved ({error}); free some space, use --continue_train") from None
 

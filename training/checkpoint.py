@@ -30,7 +30,7 @@ def save_state(folder: pathlib.Path, state: dict[str, Any]) -> None:
     if not folder.is_dir():
         raise UserError(f"{folder}: the run's folder has vanished; bring it back and use --continue_train")
     try:
-        with atomic_file(folder / NEW) as file:
+        with atomic_file(folder / NEW, make_folder=False) as file:
             torch.save(state | {"format": FORMAT, "arithmetic": _arithmetic()}, file)
         verify_torch_file(folder / NEW)
         if path.exists():

@@ -64,6 +64,7 @@ class Trainer:
         self.schedule = Schedule(options)
         self.means = RunningMeans()
         self.position = Position(epoch=options.epoch_count)
+        self._due: tuple[str, ...] = ()
 
     def fit(self, loggers: LoggerGroup) -> int:
         """Train to the end, or until a stop request or ``max_steps``; return the exit code.
@@ -176,8 +177,10 @@ class Trainer:
 
     def _save(self, *labels: str) -> None:
         if labels:
+            self._due = tuple(dict.fromkeys([*self._due, *labels]))  # a save that failed is tried once more, as a whole
             with self._timing("save"):
-                self.saver.save(self.position, self.state_dict(), labels)
+                self.saver.save(self.position, self.state_dict(), self._due)
+            self._due = ()
 
     def _timing(self, work: str) -> contextlib.AbstractContextManager[None]:
         return self.budget.timing(work) if self.budget else contextlib.nullcontext()
@@ -234,6 +237,7 @@ class Trainer:
     def _extras(self) -> dict[str, Any]:
         """Return the optional parts that have a state of their own."""
         parts = {"validation": self.validations, "budget": self.budget, "indicators": self.reporter.indicators}
+        parts["reporter"] = self.reporter
         return {name: part for name, part in parts.items() if part is not None}
 
 

@@ -13,14 +13,16 @@ _TEMPORARY = ".tmp"
 
 
 @contextlib.contextmanager
-def atomic_file(path: pathlib.Path, *, durable: bool = True) -> Iterator[BinaryIO]:
+def atomic_file(path: pathlib.Path, *, durable: bool = True, make_folder: bool = True) -> Iterator[BinaryIO]:
     """Yield a binary file that takes the place of ``path`` when the block ends without an error.
 
     The data and the folder entry are on disk before the context returns; after an error ``path`` is as before.
     Waiting for the disk can take a tenth of a second, so files made by the thousand, which can be made again, are
-    written without ``durable``: whole after a crash of the program, maybe not after one of the machine.
+    written without ``durable``: whole after a crash of the program, maybe not after one of the machine. What belongs to
+    a training is written without ``make_folder``, so that a folder which vanishes meanwhile is not made anew.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if make_folder:
+        path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name[-200:]}{_TEMPORARY}")
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
     descriptor = os.open(temporary, flags, 0o666)  # less the user's umask
@@ -39,9 +41,9 @@ def atomic_file(path: pathlib.Path, *, durable: bool = True) -> Iterator[BinaryI
         sync_folder(path.parent)
 
 
-def write_text(path: pathlib.Path, text: str) -> None:
+def write_text(path: pathlib.Path, text: str, *, make_folder: bool = True) -> None:
     """Write a UTF-8 text file atomically."""
-    with atomic_file(path) as file:
+    with atomic_file(path, make_folder=make_folder) as file:
         file.write(text.encode("utf-8"))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import multiprocessing
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -192,6 +195,54 @@ def test_a_vanished_folder_is_not_made_anew(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_write_that_fails_once_costs_no_weight_file(
+    train: Train, words: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The save that is tried again owes all files of the first, those named by the epoch too."""
+    flags = ["--save_epoch_freq", 1]
+    train(*words("template", "whole", *flags))
+    for failing in range(7):  # the state, latest_net_G, 1_net_G, then the whole save of the second epoch, then none
+        monkeypatch.setattr(models.files.torch, "save", failing_once(models.files.torch.save, failing))
+        name = f"parts{failing}"
+        with pytest.raises(UserError, match="cannot be saved") if failing < 6 else contextlib.nullcontext():
+            train(*words("template", name, *flags))
+        monkeypatch.undo()
+        train(*words("template", name, *flags, "--continue_train"))
+        assert_same_run(tmp_path / "whole", tmp_path / name)
+        assert load_state(tmp_path / name)["labels"] == ["latest", "2"]
+
+
+def failing_once(real: Callable[..., None], number: int) -> Callable[..., None]:
+    calls = itertools.count()
+
+    def save(state: Any, file: Any) -> None:
+        if next(calls) == number:
+            raise OSError(28, "No space left on device")
+        real(state, file)
+
+    return save
+
+
+def test_a_folder_that_vanishes_between_two_weight_files_is_not_made_anew(
+    train: Train, words: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, away = models.files.atomic_file, tmp_path / "away"
+
+    def atomic_file(path: pathlib.Path, **how: bool) -> Any:
+        if path.name == "latest_net_G_B.pth" and not away.exists():
+            (tmp_path / "run").rename(away)
+        return real(path, **how)
+
+    monkeypatch.setattr(models.files, "atomic_file", atomic_file)
+    with pytest.raises(UserError, match="vanished"):
+        train(*words("cycle_gan", "run", "--max_steps", 1))
+    assert not (tmp_path / "run").exists()
+    monkeypatch.undo()
+    away.rename(tmp_path / "run")
+    assert train(*words("cycle_gan", "run", "--max_steps", 1, "--continue_train")) == 0
+    assert len(list((tmp_path / "run").glob("latest_net_*.pth"))) == 4
+
+
 def test_a_save_at_the_end_of_an_epoch_can_be_gone_on_with(train: Train, words: Any, tmp_path: pathlib.Path) -> None:
     from training.checkpoint import save_state
 
@@ -243,8 +294,26 @@ def test_previews_leave_no_trace(
     train(*words("pix2pix", "seen", "--max_steps", 3, *page))
     assert list((tmp_path / "seen" / "web" / "images").iterdir())
     monkeypatch.setattr(Previewer, "pictures", lambda *_: {})
-    train(*words("pix2pix", "unseen", "--max_steps", 3))
+    train(*words("pix2pix", "unseen", "--max_steps", 3, *page))
     assert_same_run(tmp_path / "seen", tmp_path / "unseen")
+
+
+def test_a_killed_loading_process_changes_nothing(
+    train: Train, words: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    train(*words("template", "whole"))
+    step = Updater.step
+
+    def disturbed(self: Updater, batch: Any, number: int) -> Any:
+        if number == 1:
+            for process in multiprocessing.active_children():
+                process.kill()
+        return step(self, batch, number)
+
+    monkeypatch.setattr(Updater, "step", disturbed)
+    train(*words("template", "disturbed", "--num_threads", 2))
+    assert_same_run(tmp_path / "whole", tmp_path / "disturbed")
+    assert "note: a process that loads images was killed" in capfd.readouterr().err
 
 
 def test_the_time_is_estimated_before_the_first_step(

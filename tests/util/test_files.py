@@ -20,6 +20,12 @@ def test_the_new_content_appears_only_at_the_end(tmp_path: pathlib.Path) -> None
     assert os.listdir(path.parent) == ["file.txt"]
 
 
+def test_a_folder_that_has_vanished_is_not_made_anew(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(FileNotFoundError), atomic_file(tmp_path / "gone" / "file", make_folder=False):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_a_crash_inside_leaves_the_old_file_and_no_rubbish(tmp_path: pathlib.Path, error: type[BaseException]) -> None:
     path = tmp_path / "file.txt"

@@ -106,7 +106,7 @@ class HtmlPage(SilentLogger):
         self._render_seconds = self._rendered - begin
 
     def _write(self, page: document) -> None:
-        write_text(self._info.run_dir / "web" / "index.html", page.render(pretty=False))
+        write_text(self._info.run_dir / "web" / "index.html", page.render(pretty=False), make_folder=False)
 
     def _header(self) -> None:
         info, position = self._info, self._position
@@ -180,7 +180,7 @@ class HtmlPage(SilentLogger):
 def write_png(path: pathlib.Path, image: np.ndarray) -> None:
     """Write a uint8 image (H,W), (H,W,1) or (H,W,3) atomically."""
     plain = image.squeeze(-1) if image.ndim == 3 and image.shape[-1] == 1 else image
-    with atomic_file(path) as file:
+    with atomic_file(path, make_folder=False) as file:
         Image.fromarray(plain).save(file, "PNG")
 
 

@@ -20,7 +20,6 @@ from training.loggers.estimate import Estimate, smaller_command
 from training.ranks import join_ranks, silence
 from training.run_folder import fresh_folder, only_trainer, run_folder
 from training.schedule import total_epochs
-from training.signals import dead_workers_told
 from training.trainer import Trainer
 from util.device import choose_device
 from util.files import write_text
@@ -90,8 +89,7 @@ class TrainingSession:
             self._prepare_folder(fresh=not resume)  # only now, when all that can fail at the start has not
         loggers.start(info)
         try:
-            with dead_workers_told():
-                return trainer.fit(loggers)
+            return trainer.fit(loggers)
         except KeyboardInterrupt:
             loggers.close_seconds = 0.5  # a second Ctrl-C leaves at once
             raise

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -16,6 +15,7 @@ from torch.utils.data import DataLoader, Sampler
 from data.collate import Batch, Failure, collate, emptied
 from data.common import LoaderOptions
 from data.transfer import prefetch
+from data.workers import Workers, leave_stopping_to_the_trainer
 from util.errors import UserError
 
 SampleKey = tuple[int, int, int]
@@ -88,7 +88,7 @@ class EpochLoader:
     samples over all ranks, and "counts", this rank's in each micro-batch. Where n is 0 tensors are (0, C, H, W).
 
     Neither shuffling nor loading touches the global random state. Errors of the user in a worker arrive here as the
-    same UserError.
+    same UserError; a worker that is killed is said in one line and started again.
 
     Args:
         device: where batches are wanted; the next one is copied there while one is in use.
@@ -107,17 +107,8 @@ class EpochLoader:
         self.dataset, self.device = dataset, device
         self._batches = EpochBatches(len(dataset), options.batch_size, seed, shuffle, shard)
         workers = min(options.num_threads, processors(), len(self._batches))
-        self._loader: DataLoader[Batch] = DataLoader(
-            _Batched(dataset),
-            batch_size=None,  # the sampler makes the batches
-            sampler=self._batches,
-            num_workers=workers,
-            collate_fn=as_it_is,
-            persistent_workers=workers > 0,
-            pin_memory=device.type == "cuda",
-            worker_init_fn=_leave_stopping_to_the_trainer,
-            generator=torch.Generator().manual_seed(sample_seed(seed, 0, 0)),
-        )
+        make = functools.partial(_loader, _Batched(dataset), self._batches, workers, device)
+        self._workers = Workers(make)
 
     def __len__(self) -> int:
         """Return the batches of one whole epoch."""
@@ -127,14 +118,18 @@ class EpochLoader:
         """Yield the batches of an epoch after its first ``offset`` samples.
 
         Raises:
-            UserError: a file cannot be read or does not fit the others of its batch.
+            UserError: a file cannot be read or does not fit the others of its batch, or workers die again and again.
         """
         return prefetch(self.stored(epoch, offset), self.device)
 
     def stored(self, epoch: int, offset: int = 0) -> Iterator[Batch]:
         """As :meth:`epoch`, before the way to the device: 8-bit images as uint8 with "A_range" and "B_range"."""
-        self._batches.position = (epoch, offset)
-        for batch, total in zip(self._loader, self._batches.totals(), strict=True):
+
+        def seek(done: int) -> None:
+            self._batches.position = (epoch, offset + done * self._batches.batch_size)
+
+        seek(0)
+        for batch, total in zip(self._workers.batches(seek), self._batches.totals(), strict=True):
             if isinstance(batch, Failure):
                 raise UserError(batch.message)
             yield batch | {"total": total, "counts": self._batches.shard.counts(total)}
@@ -189,27 +184,25 @@ class _Batched(torch.utils.data.Dataset[Any]):
             return Failure(str(error))
 
 
+def _loader(
+    dataset: _Batched, batches: EpochBatches, workers: int, device: torch.device
+) -> DataLoader[Batch | Failure]:
+    return DataLoader(
+        dataset,
+        batch_size=None,  # the sampler makes the batches
+        sampler=batches,
+        num_workers=workers,
+        collate_fn=as_it_is,
+        persistent_workers=workers > 0,
+        pin_memory=device.type == "cuda",
+        worker_init_fn=leave_stopping_to_the_trainer,
+        generator=torch.Generator().manual_seed(sample_seed(batches.seed, 0, 0)),
+    )
+
+
 def as_it_is(batch: Any) -> Any:
     """Return what it is given: a DataLoader would make tensors of numbers and strings."""
     return batch
-
-
-def _leave_stopping_to_the_trainer(_worker: int) -> None:
-    """Ignore Ctrl-C and SIGTERM, which terminals and job schedulers send to workers too.
-
-    Only the main process, which saves first, shall answer them. Its own SIGTERM, which is how torch ends a worker
-    that hangs, still ends this one; and so does, within 5 seconds, the end of the main process, by torch's watchdog.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):  # not on Windows, which has no process groups, nor on macOS
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_end_when_told_by, args=(os.getppid(),), daemon=True).start()
-
-
-def _end_when_told_by(parent: int) -> None:
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
-        pass
-    os._exit(0)  # at once, as torch does: the main thread may hang
 
 
 def processors() -> int:

@@ -106,6 +106,14 @@ class Reporter:
             self.loggers.visuals(now, self.previewer.pictures(batch), save=page)
             self._pictured = now.total_iters
 
+    def state_dict(self) -> dict[str, int]:
+        """Return when pictures were made last."""
+        return {"pictured": self._pictured}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go on from a saved state."""
+        self._pictured = state["pictured"]
+
     def _row_ends(self, now: Position, ends: Ends) -> bool:
         """Return whether a page row shall show what the networks do after this step, which ends an epoch or the run.
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
+import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -169,3 +172,53 @@ def test_workers_leave_sigterm_to_the_main_process_and_end_when_that_says_so() -
     del batches, loader
     worker.join(20)
     assert worker.exitcode == 0 and time.monotonic() - began < 15, "torch waits for 5 seconds, then uses SIGTERM"
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let torch look for dead workers after a fifth of a second instead of five."""
+    iterator = torch.utils.data.dataloader._MultiProcessingDataLoaderIter
+    monkeypatch.setattr(iterator._try_get_data, "__defaults__", (0.2,))
+    monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.2)
+    monkeypatch.setattr("data.loader.processors", lambda: 2)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals as on POSIX")
+@pytest.mark.parametrize("after", [0, 1, 2, 4])
+def test_a_killed_worker_changes_nothing(dataset: Any, after: int, hasty: None, capfd: Any) -> None:
+    """Before the first batch of an epoch, in its middle, and when its last batch has been handed out."""
+    loader = _loader(dataset, workers=2)
+    list(loader.epoch(1))
+    batches = loader.epoch(2)
+    first = list(itertools.islice(batches, after))
+    for worker in multiprocessing.active_children():
+        worker.kill()
+    expected = itertools.chain(_loader(dataset).epoch(2), _loader(dataset).epoch(3, 4))
+    assert _equal(itertools.chain(first, batches, loader.epoch(3, 4)), expected)
+    assert capfd.readouterr().err.count("note: a process that loads images was killed (signal 9)") == 1
+    assert signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL, "torch's handler raises in the middle of anything"
+
+
+class _Deadly(_Masked):
+    """Every sample kills whoever loads it."""
+
+    def load(self, index: int, generator: torch.Generator) -> dict[str, Any]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return super().load(0, generator)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals as on POSIX")
+def test_workers_that_die_again_and_again_are_one_clear_line(hasty: None, capfd: Any) -> None:
+    with pytest.raises(UserError, match=r"killed 4 times in a row \(signal 9\).*smaller --num_threads"):
+        next(_loader(_Deadly(), workers=1).epoch(1))
+    assert capfd.readouterr().err.count("note: a process") == 3
+
+
+@pytest.mark.parametrize("error", [RuntimeError, ConnectionResetError])
+def test_an_error_of_a_living_worker_is_not_taken_for_its_death(error: type[Exception], hasty: None) -> None:
+    class Broken(_Masked):
+        def load(self, index: int, generator: torch.Generator) -> dict[str, Any]:
+            raise error("shapes do not fit")
+
+    with pytest.raises(error, match="shapes do not fit"):
+        list(_loader(Broken(), workers=1).epoch(1))

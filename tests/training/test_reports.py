@@ -37,16 +37,31 @@ class Previews:
         return {}
 
 
-def shown(epochs: int, images: int, display: int = 400, page: int = 1000) -> list[tuple[Position, bool]]:
-    """Return where pictures were made in a training of so many epochs of so many images, one a step."""
-    reporter, logger = Reporter(Frequencies(100, display, page), Previews(), []), Pictured()  # type: ignore[arg-type]
-    reporter.loggers = LoggerGroup([logger])
+def shown(
+    epochs: int, images: int, display: int = 400, page: int = 1000, *, resumed: bool = False
+) -> list[tuple[Position, bool]]:
+    """Return where pictures were made in a training of so many epochs of so many images, one a step.
+
+    Args:
+        resumed: whether every step belongs to a session of its own.
+    """
+
+    def session(state: dict[str, int] | None = None) -> Reporter:
+        reporter = Reporter(Frequencies(100, display, page), Previews(), [])  # type: ignore[arg-type]
+        reporter.loggers = LoggerGroup([logger])
+        if state is not None:
+            reporter.load_state_dict(state)
+        return reporter
+
+    logger = Pictured()
+    reporter = session()
     before = Position()
     for epoch in range(1, epochs + 1):
         for image in range(1, images + 1):
             now = before.after(1)
             ends = None if image < images else ("run" if epoch == epochs else "epoch")
             reporter.step(before, now, {}, {}, Times(0.1, 0.0), ends)
+            reporter = session(reporter.state_dict()) if resumed else reporter
             before = now
         before = now._replace(epoch=epoch + 1, iters=0)
     return logger.seen
@@ -70,6 +85,12 @@ def test_long_epochs_are_shown_as_often_as_asked_and_the_run_at_its_end() -> Non
     seen = [(position.total_iters, save) for position, save in shown(epochs=2, images=1250)]
     marks = [(1, True), (400, False), (800, False), (1000, True), (1200, False), (1600, False), (2000, True)]
     assert seen == [*marks, (2400, False), (2500, True)]
+
+
+def test_a_resume_changes_no_row() -> None:
+    rows = shown(epochs=20, images=6, display=41)
+    assert (7, 6) not in [(position.epoch, position.iters) for position, _ in rows], "image 41 was shown just before"
+    assert shown(epochs=20, images=6, display=41, resumed=True) == rows
 
 
 @pytest.mark.parametrize("loggers", [[], [SilentLogger()]])

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from training.checkpoint import load_state
-from training.signals import StopRequest, dead_workers_told
-from util.errors import UserError
+from training.signals import StopRequest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
@@ -111,12 +110,3 @@ def test_loading_processes_end_with_a_killed_training(words: list[str], tmp_path
     process.kill()
     process.wait()
     assert _ended(process.pid, 20)
-
-
-def test_a_killed_loading_process_is_one_line_and_other_errors_are_not_hidden() -> None:
-    with pytest.raises(UserError, match="a process that loads images was killed"), dead_workers_told():
-        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
-    with pytest.raises(UserError, match="a process that loads images was killed"), dead_workers_told():
-        raise ConnectionResetError(104, "Connection reset by peer")
-    with pytest.raises(RuntimeError, match="shape"), dead_workers_told():
-        raise RuntimeError("shape mismatch")

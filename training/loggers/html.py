@@ -50,8 +50,10 @@ class HtmlPage(SilentLogger):
         self._images = info.run_dir / "web" / "images"
         self._labels: list[str] = []
         self._images.mkdir(parents=True, exist_ok=True)
-        for path in self._later_images(info.start.epoch):
+        begun = info.start.epoch - (info.start.iters == 0)
+        for path in self._later_images(begun):
             path.unlink(missing_ok=True)
+        self._saved_epoch = begun if begun in self._saved_images() else 0
         self._render()
 
     def losses(self, position: Position, losses: dict[str, float], times: Times) -> None:
@@ -169,7 +171,7 @@ class HtmlPage(SilentLogger):
         return rows
 
     def _later_images(self, epoch: int) -> list[pathlib.Path]:
-        """Return the images of later epochs, made by a session that ended without saving."""
+        """Return the images of epochs after ``epoch``, made by a session that ended without saving."""
         saved = self._saved_images()
         return [path for number in saved if number > epoch for path in saved[number].values()]
 

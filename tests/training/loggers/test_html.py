@@ -87,6 +87,19 @@ def test_images_later_than_the_checkpoint_are_not_shown(tmp_path):
     assert not list((tmp_path / "web" / "images").glob("epoch003*")), "nor do they come back with epoch 3"
 
 
+def test_a_resume_within_an_epoch_keeps_its_row(tmp_path):
+    page, start = HtmlPage(), Position(2, 4, 14, 14)
+    page.start(run_info(tmp_path))
+    page.visuals(Position(2, 3, 13, 13), {"fake": np.full((2, 2), 1, np.uint8)}, save=True)
+    resumed = HtmlPage()
+    resumed.start(run_info(tmp_path, start=start))
+    resumed.visuals(start.after(1), {"fake": np.full((2, 2), 2, np.uint8)}, save=False)
+    assert np.asarray(Image.open(tmp_path / "web/images/epoch002_fake.png"))[0, 0] == 1
+    again = HtmlPage()
+    again.start(run_info(tmp_path, start=Position(2, 0, 10, 10)))
+    assert not list((tmp_path / "web" / "images").glob("epoch002*")), "nothing of this epoch has been done"
+
+
 def test_pictures_of_the_val_split_stand_behind_those_of_the_training(tmp_path):
     page = HtmlPage()
     page.start(run_info(tmp_path))

@@ -89,6 +89,8 @@ def count_parameters(network: nn.Module) -> int:
 
 def _check_crop(options: Options, model: TranslationModel) -> None:
     multiple, crop = model.size_multiple, options.values["crop_size"]
+    data = options.chosen("dataset_mode")
+    multiple *= getattr(data[1], "enlargement", 1) if data else 1  # crops are of the larger image
     if "crop" in options.values["preprocess"] and crop % multiple:
         nearest = max(multiple, round(crop / multiple) * multiple)
         raise UserError(

@@ -47,6 +47,12 @@ def check_crops(options: Options) -> None:
         check.square(flag, size)
 
 
+def _enlargement(options: Options) -> int | None:
+    """Return how many times as large as inputs the data set's targets are, None where it does not say."""
+    chosen = options.chosen("dataset_mode")
+    return None if chosen is None else getattr(chosen[1], "enlargement", None)
+
+
 class SizeCheck:
     """Whether the networks can train on images of given sizes, tried out with one filter a layer, so that it is quick.
 
@@ -63,16 +69,25 @@ class SizeCheck:
             self.model = make_narrow(options)
         self.multiple = self.model.size_multiple
         self.scale = max(int(getattr(n, "scale", 1)) for n in self.model.networks().values())
+        self.enlargement = _enlargement(options)  # what the data set makes of a crop
+        if self.enlargement not in (None, self.scale):
+            raise UserError(
+                f"--scale {self.enlargement}: targets are {self.enlargement} times as large as inputs, but --netG "
+                f"{self.values.get('netG')} enlarges {self.scale} times; choose a --netG that enlarges so, or --scale "
+                f"{self.scale}"
+            )
         self._good: list[tuple[Size, Size]] = []
 
     def square(self, flag: str, size: int) -> None:
         """UserError when images of ``size`` x ``size``, as a flag says, are too small."""
-        side = size - size % self.multiple
+        shrinking = self.enlargement or 1
+        side = size // shrinking - size // shrinking % self.multiple
         culprit = self._failing(*self._sizes(side, side)) if side else None
         if culprit is None:
             return
         least = self._least(side)
         if least is not None:
+            least *= shrinking
             raise UserError(
                 f"--{flag} {size} is too small for {culprit}; use --{flag} {least} or more, or fewer layers"
             )

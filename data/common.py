@@ -17,7 +17,7 @@ class CommonDataOptions:
     """
 
     dataroot: str | None = option(None, "folder of the images", "session")
-    phase: str = option("train", "which part of the data: train, val, test", "session")
+    phase: str = option("train", "which part of the data: train, val, test; all, where there are none", "session")
     dir_A: str | None = option(None, "folder of A below --dataroot, such as input, or a whole path")
     dir_B: str | None = option(None, "folder of B below --dataroot, such as target, or a whole path")
     val_fraction: float = option(

@@ -28,11 +28,13 @@ def locate(root: pathlib.Path, name: str, phase: str) -> tuple[pathlib.Path, boo
 
 
 def in_phase(common: CommonDataOptions, names: list[str], phase: str) -> list[str]:
-    """Return the names of one phase of folders that have no train/ and test/.
+    """Return the names of one phase of folders that have no train/ and test/; all of them for the phase "all".
 
     Raises:
         UserError: ``--val_fraction 0`` forbids the split, or there is nothing to hold out; with the command to run.
     """
+    if phase == "all":
+        return names
     command = f"python prepare.py split --dataroot {common.dataroot}"
     if common.val_fraction == 0:
         raise UserError(f"--dataroot {common.dataroot}: no {phase}/ in it and --val_fraction is 0; run: {command}")

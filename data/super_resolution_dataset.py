@@ -16,7 +16,7 @@ from data import DATASETS
 from data.bicubic import Box, Size, part_of_shrunken
 from data.colour import file_luma
 from data.common import CommonDataOptions
-from data.degradations import DEGRADATIONS, Degradation, make_degradation
+from data.degradations import Degradation, make_degradation
 from data.pairs import Pair
 from data.prepared import Images, Prepared
 from data.protocol import Protocol
@@ -29,6 +29,7 @@ from util.errors import UserError
 from util.option import option
 
 SCALES = (1, 2, 3, 4, 8)
+DEGRADATIONS = ("bicubic", "blur_noise", "real_esrgan")
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,7 @@ class SuperResolution:
         self.ranges = {name: side.range for name, side in self.sides.items()}
         self.formats = {name: side.format for name, side in self.sides.items()}
         self._degrade: Degradation | None = make_degradation(options.degradation, self.scale)
-        shrunken = options.degradation == "bicubic" and common.dir_A is None
-        self.protocol = Protocol(border=self.scale, luma=self._luma, shrunken=shrunken)
+        self.protocol = Protocol(self.scale, self._luma, self._degrade is None and common.dir_A is None)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -126,8 +126,8 @@ class SuperResolution:
             seed = int(torch.randint(2**62, (), generator=generator))
             around = self._degrade.around(size, box)
             random, large = np.random.default_rng(seed), _pixels(target, around)
-            top = self.ranges["B"].high if large.dtype.kind == "f" else float(np.iinfo(large.dtype).max)
-            return self._degrade(large, _within(box, around), random, top, sharpen=self.train)
+            limits = _limits(large.dtype, self.ranges["B"])
+            return self._degrade(large, _within(box, around), random, limits, sharpen=self.train)
         part = part_of_shrunken(size, self.scale, _divided(box, self.scale))
         around = _union(part.box, box)
         large = _pixels(target, around)
@@ -192,6 +192,13 @@ def _check(options: SuperResolutionOptions, common: CommonDataOptions, train: bo
             "--scale 1 with --degradation bicubic: inputs would equal their targets; use --degradation blur_noise or "
             "real_esrgan, or name damaged images by --dir_A"
         )
+    if common.dir_A is None and common.input_nc != common.output_nc:
+        raise UserError(
+            f"--input_nc {common.input_nc} and --output_nc {common.output_nc}: inputs are made of the targets, so give "
+            "the same number twice"
+        )
+    if options.degradation == "real_esrgan" and common.output_nc not in (1, 3):
+        raise UserError(f"--degradation real_esrgan: JPEG holds 1 or 3 channels, not --output_nc {common.output_nc}")
     if common.direction == "BtoA":
         raise UserError("--direction BtoA: --dataset_mode super_resolution only enlarges; leave the flag out")
     if common.preprocess not in ("crop", "none"):
@@ -221,6 +228,11 @@ def _divided(box: Box, scale: int) -> Box:
 def _union(a: Box, b: Box) -> Box:
     top, left = min(a[0], b[0]), min(a[1], b[1])
     return top, left, max(a[0] + a[2], b[0] + b[2]) - top, max(a[1] + a[3], b[1] + b[3]) - left
+
+
+def _limits(dtype: np.dtype, value_range: ValueRange) -> tuple[float, float]:
+    """Return the file values of black and white."""
+    return (value_range.low, value_range.high) if dtype.kind == "f" else (0.0, float(np.iinfo(dtype).max))
 
 
 def _within(box: Box, around: Box) -> Box:

@@ -78,6 +78,7 @@ class SROptions(MixOptions):
         "norm": "batch",
         "pool_size": 0,
         "netG": "rrdb",
+        "degradation": "real_esrgan",
         "netD": "unet_sn",
         "gan_mode": "vanilla",
         "lambda_GAN": 0.1,

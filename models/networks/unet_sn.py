@@ -38,6 +38,8 @@ class SpectralConv2d(nn.Module):
         self.weight_orig = nn.Parameter(torch.empty(outputs, inputs, size, size))
         self.register_buffer("weight_u", torch.empty(outputs))
         self.register_buffer("weight_v", torch.empty(inputs * size * size))
+        nn.init.kaiming_uniform_(self.weight_orig, 5**0.5)
+        self.settle()
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):

@@ -28,7 +28,13 @@ THRESHOLD = 0.4
 CYCLE_THRESHOLD = 0.65
 
 
+#: distances alone, because perceptual ones need a file, and judges that take images of 32 pixels
+_NO_FILES = ["--lambda_VGG", "0", "--lambda_L1", "10", "--netD", "basic"]
+WORDS = {name: _NO_FILES for name in ("sr", "srgan", "esrgan", "real_esrgan")}
+
+
 def make(name: str, tiny: list[str], *words: str) -> TranslationModel:
+    words = (*WORDS.get(name, ()), *words)
     options = TrainOptions().parse(["--dataroot", ".", "--model", name, *tiny, "--init_gain", "0.1", *words])
     return build_model(options, train=True).train()
 

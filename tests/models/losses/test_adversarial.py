@@ -141,7 +141,7 @@ def test_penalty_slope_equals_finite_differences_through_the_norm(norm: str, lay
 @pytest.mark.parametrize("name", DISCRIMINATORS.names())
 def test_penalty_trains_every_discriminator_and_leaves_the_images_alone(name: str) -> None:
     network: nn.Module = DISCRIMINATORS.get(name)(DISCRIMINATORS.options(name)(ndf=4), 3)
-    real, fake = torch.rand(2, 3, 40, 40, requires_grad=True), torch.rand(2, 3, 40, 40, requires_grad=True)
+    real, fake = torch.rand(2, 3, 64, 64, requires_grad=True), torch.rand(2, 3, 64, 64, requires_grad=True)
     loss("wgangp").penalty(network, real, fake).backward()
     assert real.grad is None and fake.grad is None
     assert any(p.grad is not None and p.grad.any() for p in network.parameters())

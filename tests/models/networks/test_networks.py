@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -13,6 +12,10 @@ from models.networks import DISCRIMINATORS, GENERATORS
 from models.networks.common import NORMS
 from models.networks.initialise import init_weights
 from models.networks.outputs import DiscriminatorOutput
+from models.networks.ranges import UnitRange, in_symmetric_range
+from models.networks.srresnet import SRResNet
+from tests.models.networks.small import has, small
+from util.errors import UserError
 
 LAYOUTS = (torch.contiguous_format, torch.channels_last)
 NAMES = [*(("G", name) for name in GENERATORS.names()), *(("D", name) for name in DISCRIMINATORS.names())]
@@ -30,13 +33,7 @@ def _one_thread():
 
 
 def build(player: str, name: str, width: int = 4, seed: int = 0, gain: float = 0.2, **values: object) -> nn.Module:
-    registry = GENERATORS if player == "G" else DISCRIMINATORS
-    options = registry.options(name)
-    small = {"ngf": width, "ndf": width, "no_dropout": True, "n_blocks": 2, **values}
-    known = {field.name for field in dataclasses.fields(options)}
-    made = registry.get(name)(
-        options(**{k: v for k, v in small.items() if k in known}), *((3, 2) if player == "G" else (3,))
-    )
+    made = small(player, name, ngf=width, ndf=width, **values)
     return init_weights(made, init_gain=gain, generator=torch.Generator().manual_seed(seed))
 
 
@@ -45,7 +42,7 @@ def images(network: nn.Module, batch: int = 1, dtype: torch.dtype = torch.float3
     step = getattr(network, "size_multiple", 1)
     height, width = (step, 2 * step) if step > 16 else (((step + 8) // step) * step, 16 + step)
     if not hasattr(network, "size_multiple"):
-        height, width = 33, 50
+        height, width = (65, 70) if hasattr(network, "side") else (33, 50)
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(batch, 3, height, width, dtype=dtype, generator=generator) * 2 - 1
 
@@ -60,8 +57,9 @@ def test_generator_maps_non_square_images_into_its_range(name: str) -> None:
     x = images(network, batch=2)
     y = network(x)
     assert y.shape == (2, 2, network.scale * x.shape[2], network.scale * x.shape[3])
-    assert y.abs().max() <= 1
-    assert y.std() > 0
+    assert y.isfinite().all() and y.std() > 0
+    if isinstance(network, SRResNet) or not isinstance(network, UnitRange):  # the others end in a convolution
+        assert y.abs().max() <= 1
 
 
 @each_discriminator
@@ -72,12 +70,18 @@ def test_discriminator_returns_logits_and_features_of_odd_sizes(name: str) -> No
     assert output.logits.shape[:2] == (2, 1)
     assert len(output.features) >= 2
     assert all(feature.shape[0] == 2 and feature.isfinite().all() for feature in output.features)
+    if hasattr(network, "side"):
+        return  # linear layers make the verdict
     deepest = [m for m in network.modules() if isinstance(m, nn.Conv2d)][-1]
     torch.testing.assert_close(deepest(output.features[-1]), output.logits)
 
 
-@each_network
-@pytest.mark.parametrize("norm", NORMS)
+def with_norms() -> list[tuple[str, str, str]]:
+    """Return every network with every norm it can have."""
+    return [(*key, norm) for key in NAMES for norm in (NORMS if has(*key, "norm") else ("none",))]
+
+
+@pytest.mark.parametrize(("player", "name", "norm"), with_norms())
 def test_weights_saved_and_loaded_give_the_same_output(player: str, name: str, norm: str, tmp_path) -> None:
     first, second = (build(player, name, 2, seed, norm=norm).eval() for seed in (0, 1))
     x = images(first)
@@ -96,6 +100,11 @@ def test_gradient_equals_finite_differences_in_both_layouts(
     player: str, name: str, layout: torch.memory_format, batch: int
 ) -> None:
     network = build(player, name, 2).double().to(memory_format=layout)
+    if any(key.endswith("weight_u") for key in network.state_dict()):
+        network.eval()  # the power iteration would move the weights between two evaluations
+    for parameter in network.parameters() if isinstance(network, UnitRange) else ():
+        if parameter.ndim == 1 and not parameter.any():  # with no bias a narrow layer can rest on the kink of a ReLU
+            nn.init.normal_(parameter, 0.0, 0.1, generator=torch.Generator().manual_seed(4))
     x = images(network, batch, torch.float64).contiguous(memory_format=layout)
     weight = torch.rand(tensor(network(x)).shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     check_along_a_direction(network, lambda: (tensor(network(x)) * weight).mean())
@@ -119,7 +128,9 @@ def check_along_a_direction(network: nn.Module, loss: Callable[[], Tensor], step
 
 @each_generator
 def test_generator_halves_its_error_on_one_batch_in_40_steps(name: str) -> None:
-    network = build("G", name, 8, gain=0.02)
+    network = in_symmetric_range(build("G", name, 8, gain=0.02))
+    if isinstance(network, UnitRange) and name != "srcnn":  # whose published weights are too small for 40 steps
+        network.initialise(torch.Generator().manual_seed(0))
     side = max(64, network.size_multiple)
     waves = torch.linspace(0, 9, side).sin()
     rows, columns = waves[:, None].expand(side, side), waves[None, :].expand(side, side)
@@ -140,7 +151,7 @@ def test_generator_halves_its_error_on_one_batch_in_40_steps(name: str) -> None:
 def test_discriminator_learns_to_tell_two_images_apart(name: str) -> None:
     network = build("D", name, 8, gain=0.1, norm="none")  # a norm would hide the difference of contrast
     real, fake = 0.2 * images(network, seed=0), images(network, seed=1).sign()
-    optimizer = torch.optim.Adam(network.parameters(), 1e-2)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3 if hasattr(network, "side") else 1e-2)
     for _ in range(60):
         loss = (tensor(network(real)) - 1).square().mean() + tensor(network(fake)).square().mean()
         optimizer.zero_grad()
@@ -157,10 +168,17 @@ def test_unet_drops_out_in_the_blocks_around_the_innermost_and_resnet_in_every_b
     assert counts == {"unet_256": 3, "unet_128": 2, "resnet_9blocks": 9, "resnet_6blocks": 6}
 
 
-@pytest.mark.parametrize("scale", (1, 2, 4))
-def test_srresnet_enlarges_by_its_scale(scale: int) -> None:
-    network = build("G", "srgan", scale=scale)
-    assert network(torch.zeros(1, 3, 7, 9)).shape == (1, 2, 7 * scale, 9 * scale)
+@pytest.mark.parametrize("scale", (1, 2, 3, 4, 8))
+@pytest.mark.parametrize("name", [name for name in GENERATORS.names() if has("G", name, "scale")])
+def test_enlarging_networks_enlarge_by_their_scale_or_say_which_they_can(name: str, scale: int) -> None:
+    try:
+        network = build("G", name, scale=scale)
+    except UserError as error:
+        assert f"--scale {scale} is not supported by {name}: use 1, 2" in str(error)
+        assert (name, scale) in {("rrdb", 3), ("rrdb", 8), ("msrresnet", 8)}
+        return
+    assert network.scale == scale
+    assert network(torch.zeros(1, 3, 8, 12)).shape == (1, 2, 8 * scale, 12 * scale)
 
 
 def test_patchgan_of_three_layers_sees_70_pixels() -> None:

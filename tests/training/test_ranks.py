@@ -25,7 +25,17 @@ VARIANTS = {
         **{"words": [*PAIRED, "--norm", "instance", "--gan_mode", "relativistic_average"], "parts": 1},
         "dtype": "float64",
     },
+    "one starved process": {"words": ["--model", "cycle_gan"], "parts": 1, "dtype": "float64", "starved": True},
+    "a NaN on one process, left out": {"words": PAIRED, "parts": 1, "dtype": "float64", "poisoned": 2},
+    "a NaN on one process, rolled back": {
+        **{"words": ["--model", "cycle_gan"], "parts": 1, "dtype": "float64", "poisoned": 2, "on_nan": "rollback"},
+    },
     "wgangp": {"words": [*PAIRED, "--norm", "instance", "--gan_mode", "wgangp"], "parts": 1, "dtype": "float64"},
+    "pix2pix in fp32": {"words": PAIRED, "parts": 1, "dtype": "float32"},
+    "wgangp in fp32": {
+        **{"words": [*PAIRED, "--norm", "instance", "--gan_mode", "wgangp"], "parts": 1},
+        "dtype": "float32",
+    },
 }
 States = dict[int, list[dict[str, Any]]]
 
@@ -58,7 +68,8 @@ def test_more_processes_change_the_speed_only(states: States, name: str, count: 
     """Batches of 3, 3 and 1 images, so that ranks hold unequal shares and some none."""
     single = "fp32" in name
     tolerance = 1e-4 if single else 1e-9
-    compared = "weight" if single else ""  # Adam magnifies the rounding of biases before a norm, whose gradient is 0
+    idle_biases = single and "pix2pix" not in name  # before an instance norm: Adam magnifies the rounding of gradient 0
+    compared = "weight" if idle_biases else ""
     alone = states[1][0][name]
     assert all(torch.isfinite(value).all() for value in alone["networks"].values())
     for rank in states[count]:
@@ -66,14 +77,25 @@ def test_more_processes_change_the_speed_only(states: States, name: str, count: 
         assert largest_difference(ours["networks"], alone["networks"], compared) <= tolerance
         assert largest_difference(ours["networks"], states[count][0][name]["networks"]) == 0
         for one, other in zip(ours["losses"], alone["losses"], strict=True):
-            assert one == pytest.approx(other, rel=10 * tolerance)
+            assert one == pytest.approx(other, rel=10 * tolerance, abs=tolerance)  # critics are near 0
         for label, images in ours["pools"].items():
             pairs = zip(images, alone["pools"][label], strict=True)
             assert all(torch.allclose(image, other, atol=10 * tolerance) for image, other in pairs), label
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_images_of_unequal_sizes_and_numbers_come_together(states: States, count: int) -> None:
+    """Rank r holds r + 1 images in the first part and one in the second, of 2 + r rows."""
+    for rank, state in enumerate(states[count]):
+        found = [(image.shape[1], image[0, 0, 0].item()) for image in state["gathered"]["images"]]
+        first = [(2 + r, 10.0 * r + place) for r in range(count) for place in range(r + 1)]
+        assert found == [*first, *((2 + r, 10.0 * r + r + 1) for r in range(count))]
+        assert [found[place][1] // 10 for place in state["gathered"]["own"]] == [rank] * (rank + 2)
 
 
 def test_one_process_needs_no_communication() -> None:
     ranks, images = Ranks(), torch.arange(3.0).view(3, 1, 1, 1)
     ranks.sum([images])
     together, own = ranks.in_order(images, [2, 1])
-    assert torch.equal(together[own], images) and ranks.first and ranks.any(True, images.device)
+    assert torch.equal(torch.stack([together[place] for place in own]), images)
+    assert ranks.first and ranks.any(True, images.device)

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from models.networks import DISCRIMINATORS, GENERATORS
+from models.networks.foreign_enlargers import SCALE_UNSEEN, recognise_enlarger, scale_in_name
 from util.errors import UserError
 from util.torch_files import load_torch_file
 
@@ -100,26 +101,33 @@ def infer_generator(state: Mapping[str, Any]) -> tuple[str, dict[str, Any], int,
     """Return (name, its options' values, input_nc, output_nc) of the generator that ``state`` belongs to.
 
     Dropout leaves no trace in U-Net keys, and it is off at inference anyway: there no_dropout is False. A
-    srresnet without norm keys counts as instance norm. UserError if no generator of a2b fits.
+    srresnet without norm keys counts as instance norm. srcnn and fsrcnn keep no trace of their scale: it is left out.
+    UserError if no generator of a2b fits.
     """
     state = clean_state_dict(state)
-    for recognise in (_unet, _resnet, _srresnet):
+    for recognise in (_unet, _resnet, _srresnet, recognise_enlarger):
         if (found := recognise(state)) is not None:
             return found
     raise UserError(f"unknown generator: keys {_some(state)} fit none of {', '.join(GENERATORS.names())}")
 
 
 def infer_generator_file(path: str | pathlib.Path) -> tuple[str, dict[str, Any], int, int]:
-    """Return what :func:`infer_generator` says of a weight file.
+    """Return what :func:`infer_generator` says of a weight file; a scale that weights do not tell is in its name.
 
     Raises:
-        UserError: naming the file, which cannot be read or holds no generator of a2b.
+        UserError: naming the file, which cannot be read, holds no generator of a2b, or is an FSRCNN of unknown scale.
     """
     state = load_weights(path)
     try:
-        return infer_generator(state)
+        name, values, input_nc, output_nc = infer_generator(state)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+    scale = scale_in_name(pathlib.Path(path).name)
+    if name == "fsrcnn" and scale is None:
+        raise UserError(f"{path}: an FSRCNN does not tell its scale; give the file a name with x2, x3, x4 or x8 in it")
+    if name in SCALE_UNSEEN and scale is not None:
+        values = values | {"scale": scale}
+    return name, values, input_nc, output_nc
 
 
 def infer_discriminator(state: Mapping[str, Any]) -> tuple[str, dict[str, Any], int]:
@@ -209,13 +217,14 @@ def _srresnet(state: State) -> tuple[str, dict[str, Any], int, int] | None:
     blocks = sum(1 for key in state if re.fullmatch(r"block\d+\.conv1\.weight", key))
     output = f"block{blocks + 3}"
     doublings = sum(1 for key in state if re.fullmatch(rf"{output}\.\d+\.conv\.weight", key))
-    last = f"{output}.{doublings}.weight"
+    last, first_step = f"{output}.{doublings}.weight", f"{output}.0.conv.weight"
     if not blocks or not _is_convolution(state, "block1.0.weight") or not _is_convolution(state, last):
         return None
     first = state["block1.0.weight"]
     tracked = "block2.bn1.running_mean" in state  # every convolution has a bias here, also before batch norm
     norm = "batch" if tracked else _norm(state, "block2.conv1", "block2.bn1")
-    values = {"ngf": first.shape[0], "norm": norm, "n_blocks": blocks, "scale": 2**doublings}
+    thrice = first_step in state and state[first_step].shape[0] == 9 * first.shape[0]
+    values = {"ngf": first.shape[0], "norm": norm, "n_blocks": blocks, "scale": 3 if thrice else 2**doublings}
     return "srresnet", values, first.shape[1], state[last].shape[0]
 
 

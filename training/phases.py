@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +20,17 @@ from util.device import Compute
 from util.errors import UnfinishedStep
 from util.noise import mix, sample_noise
 
+T = TypeVar("T")
 _NO_SECOND_TRY = (
     "out of memory, in a step in which the processes wait for each other (batch norm over all of them), so that it "
     "cannot be repeated in parts: use a smaller --batch_size, or --accumulate"
 )
+
+
+def generators(model: TranslationModel) -> dict[str, nn.Module]:
+    """Return the networks that make images, by name."""
+    makers = {name for phase in model.phases() if phase.through_images for name in phase.networks}
+    return {name: network for name, network in model.networks().items() if name in makers}
 
 
 class PhaseRunner:
@@ -34,7 +42,6 @@ class PhaseRunner:
     Args:
         model: the method.
         weights: the parameters of each phase, by its name.
-        makers: the networks that the model's forward runs.
         compute: device and arithmetic.
         ranks: the processes that share every batch.
         seed: of image histories.
@@ -45,14 +52,14 @@ class PhaseRunner:
         self,
         model: TranslationModel,
         weights: Mapping[str, Sequence[nn.Parameter]],
-        makers: Sequence[nn.Module],
         compute: Compute,
         ranks: Ranks,
         seed: int,
         pool_size: int,
     ) -> None:
         phases = model.phases()
-        self.model, self.weights, self.makers = model, weights, makers
+        self.model, self.weights = model, weights
+        self._makers = list(generators(model).values())
         self.compute, self.ranks, self.seed = compute, ranks, seed
         self.pools = {name: ImagePool(pool_size) for phase in phases for name in phase.history}
         self.halvings = 0  # of every batch, for lack of memory
@@ -68,7 +75,7 @@ class PhaseRunner:
             parts: into how many the batch is cut, unless the loader has said so.
             shared: whether a phase of this step sends gradients through the images.
         """
-        buffers = Undo(buffer for network in self.makers for buffer in network.buffers())
+        buffers = Undo(buffer for network in self._makers for buffer in network.buffers())
         return StepBatch(
             batch,
             step,
@@ -80,34 +87,40 @@ class PhaseRunner:
             halvings=self.halvings,
         )
 
-    def run(self, phase: Phase, work: StepBatch, scale: Callable[[Tensor], Tensor]) -> Losses:
+    def run(self, phase: Phase, work: StepBatch, before: Undo, scale: Callable[[Tensor], Tensor]) -> Losses:
         """Leave a phase's gradients on its weights; return its losses, detached.
 
         Args:
+            before: the norm statistics before the phase, to which every new try goes back.
             scale: factor of the loss before backward, as fp16 needs.
 
         Raises:
             UserError: memory does not suffice for one sample.
         """
-        buffers = Undo(self.model.buffers())
         while True:
             for weight in self.weights[phase.name]:
                 weight.grad = None
-            losses: Losses = {}
-            failed = False
-            try:
-                with over_ranks():
-                    losses = self._try(phase, work, scale)
-            except RuntimeError as error:
-                if not out_of_memory(error):
-                    raise
-                if self._forwards_wait:
-                    raise UnfinishedStep(_NO_SECOND_TRY) from None
-                failed = True
-            if not self.ranks.any(failed, self.compute.device):  # outside of the handler, which holds the tensors
-                return self._over_ranks(phase, losses)
-            buffers.restore()
+            if phase.through_images or self._fits(lambda: self._look_ahead(work)) is not None:
+                self._draw_history(phase, work)  # a message to all processes, which must all have come here
+                losses = self._fits(lambda: self._try(phase, work, scale))
+                if losses is not None:
+                    return self._over_ranks(phase, losses)
+            before.restore()
             self._halve(phase, work)
+
+    def _fits(self, attempt: Callable[[], T]) -> T | None:
+        """Return what the attempt gives; None when memory does not suffice for it on any of the processes."""
+        result = None
+        try:
+            with over_ranks():
+                result = attempt()
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            if self._forwards_wait:
+                raise UnfinishedStep(_NO_SECOND_TRY) from None
+        failed = self.ranks.any(result is None, self.compute.device)  # not in the handler, which holds the tensors
+        return None if failed else result
 
     def _halve(self, phase: Phase, work: StepBatch) -> None:
         if not phase.divisible:
@@ -118,10 +131,7 @@ class PhaseRunner:
         say_once(f"note: out of memory, so every batch is computed in {len(work.counts)} parts from now on")
 
     def _try(self, phase: Phase, work: StepBatch, scale: Callable[[Tensor], Tensor]) -> Losses:
-        if not phase.through_images:
-            self._look_ahead(work)
-            self._draw_history(phase, work)
-        elif work.graph is None and work.images is not None:
+        if phase.through_images and work.graph is None and work.images is not None:
             work.rewind()  # the same forward again: the norm statistics must not count it twice
         losses: Losses = {}
         made: list[Images] = []
@@ -138,10 +148,10 @@ class PhaseRunner:
     def _images_for(self, phase: Phase, work: StepBatch, part: Part) -> Images:
         return (work.graph or self._generate(part.batch)) if phase.through_images else work.seen_by(part)
 
-    def _look_ahead(self, work: StepBatch) -> None:
-        """Generate what discriminators look at; with the graph where the generators' turn can use it too."""
+    def _look_ahead(self, work: StepBatch) -> Images:
+        """Return what discriminators look at, made with the graph where the generators' turn can use it too."""
         if work.images is not None:
-            return
+            return work.images
         parts = work.parts()
         keep_graph = work.shared and len(parts) == 1
         made = []
@@ -151,6 +161,7 @@ class PhaseRunner:
                     made.append(self._generate(part.batch))
         work.graph = made[0] if keep_graph else None
         work.images = joined([_detached(images) for images in made])
+        return work.images
 
     def _generate(self, batch: Batch) -> Images:
         with self.compute.autocast():
@@ -159,12 +170,14 @@ class PhaseRunner:
 
     def _draw_history(self, phase: Phase, work: StepBatch) -> None:
         """Let image pools exchange some of the images, as all processes together would."""
-        assert work.images is not None
         for name in phase.history:
             if name not in work.history:
-                everyone, own = self.ranks.in_order(work.images[name], work.loaded_counts)
+                assert work.images is not None
+                images = work.images[name]
+                everyone, own = self.ranks.in_order(images, work.loaded_counts)
                 random = torch.Generator().manual_seed(mix(self.seed, work.step, name))
-                work.history[name] = self.pools[name].query(everyone, random)[own]
+                seen = self.pools[name].query(everyone, random)
+                work.history[name] = torch.stack([seen[place] for place in own]) if own else images
 
     def _backward(self, phase: Phase, part: Part, images: Images, scale: Callable[[Tensor], Tensor]) -> Losses:
         with self._others_frozen(phase):

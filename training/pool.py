@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -17,11 +19,11 @@ class ImagePool:
         self.size = size
         self.images: list[Tensor] = []
 
-    def query(self, images: Tensor, random: torch.Generator) -> Tensor:
-        """Return (N,C,H,W) images, some of them replaced by earlier ones of the same size."""
+    def query(self, images: Iterable[Tensor], random: torch.Generator) -> list[Tensor]:
+        """Return (C,H,W) images, some of them replaced by earlier ones of the same size."""
         if self.size == 0:
-            return images
-        return torch.stack([self._exchange(image.detach(), random) for image in images])
+            return list(images)
+        return [self._exchange(image.detach(), random) for image in images]
 
     def _exchange(self, image: Tensor, random: torch.Generator) -> Tensor:
         if len(self.images) < self.size:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import math
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -52,35 +53,35 @@ class Ranks:
         return bool(vote)
 
     def gather(self, images: Tensor) -> list[Tensor]:
-        """Return the (n_rank,C,H,W) images of every rank, which may hold unequal numbers of them."""
+        """Return the (n_rank,C,H,W) images of every rank, which may hold unequal numbers and sizes of them."""
         if self.count == 1:
             return [images]
-        counts = [torch.zeros((), dtype=torch.int64, device=images.device) for _ in range(self.count)]
-        dist.all_gather(counts, torch.tensor(len(images), device=images.device))
-        largest = int(max(counts))
-        padded = images.new_zeros(largest, *images.shape[1:])
-        padded[: len(images)] = images
+        shapes = self._table(images.shape, images.device)
+        padded = images.new_zeros(max(map(math.prod, shapes)))
+        padded[: images.numel()] = images.reshape(-1)
         gathered = [torch.empty_like(padded) for _ in range(self.count)]
         dist.all_gather(gathered, padded)
-        return [part[: int(count)] for part, count in zip(gathered, counts, strict=True)]
+        return [part[: math.prod(shape)].view(shape) for part, shape in zip(gathered, shapes, strict=True)]
 
-    def in_order(self, images: Tensor, counts: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Return the images of all ranks in the order of the whole batch, and the places of this rank's own.
+    def _table(self, numbers: Sequence[int], device: torch.device) -> list[list[int]]:
+        """Return the numbers of every rank, equally many on all of them."""
+        rows = [torch.zeros(len(numbers), dtype=torch.int64, device=device) for _ in range(self.count)]
+        dist.all_gather(rows, torch.tensor(list(numbers), device=device))
+        return [row.tolist() for row in rows]
+
+    def in_order(self, images: Tensor, counts: Sequence[int]) -> tuple[list[Tensor], list[int]]:
+        """Return the (C,H,W) images of all ranks in the order of the whole batch, and the places of this rank's own.
 
         Args:
             images: (N,C,H,W) this rank's share.
             counts: how many of them belong to each part of the batch, as the loader cut it.
         """
         if self.count == 1:
-            return images, torch.arange(len(images), device=images.device)
-        shares = self.gather(images)
-        table = [torch.zeros(len(counts), dtype=torch.int64, device=images.device) for _ in range(self.count)]
-        dist.all_gather(table, torch.tensor(list(counts), device=images.device))
-        pieces = [share.split(row.tolist()) for share, row in zip(shares, table, strict=True)]
-        parts = list(zip(*pieces, strict=True))
-        owners = torch.cat([torch.full((len(piece),), rank) for part in parts for rank, piece in enumerate(part)])
-        everyone = torch.cat([piece for part in parts for piece in part])
-        return everyone, (owners == self.rank).nonzero().flatten().to(images.device)
+            return list(images), list(range(len(images)))
+        table = self._table(counts, images.device)
+        shares = [iter(share) for share in self.gather(images)]
+        owners = [rank for part in zip(*table, strict=True) for rank, count in enumerate(part) for _ in range(count)]
+        return [next(shares[rank]) for rank in owners], [at for at, rank in enumerate(owners) if rank == self.rank]
 
     def gather_rows(self, rows: dict[int, T]) -> dict[int, T]:
         """Return the plain values that all ranks have found, in the order of their numbers."""

@@ -9,24 +9,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
 
-from models.base import TranslationModel
 from models.files import save_networks
 from training.best import LABEL
 from training.checkpoint import save_state
 from training.loggers import Position
+from training.phases import generators
 from training.settings import SaveOptions
 from training.update import Updater
 from util.errors import UserError
 
 _NUMBERED = re.compile(r"(iter_)?(\d+)_net_.+\.pth")
-
-
-def generators(model: TranslationModel) -> dict[str, nn.Module]:
-    """Return the networks that make images, by name."""
-    makers = {name for phase in model.phases() if phase.through_images for name in phase.networks}
-    return {name: network for name, network in model.networks().items() if name in makers}
 
 
 class Saver:

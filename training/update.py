@@ -30,7 +30,7 @@ from training.guards import (
 from training.memory import MemoryNeed, Saved, process_memory, recompute_activations
 from training.optimizers import Optimizer
 from training.parts import Part, StepBatch, fit_sizes, select
-from training.phases import PhaseRunner
+from training.phases import PhaseRunner, generators
 from training.pool import ImagePool
 from training.ranks import Ranks
 from training.settings import OptimizerOptions, StepOptions
@@ -65,28 +65,15 @@ class Updater:
     ) -> None:
         self.model, self.options, self.step_options = model, options, step_options
         self.seed, self.compute = seed, compute
-        self.ranks = ranks or Ranks()
-        if self.ranks.count > 1:
-            synchronise_batch_norm(model)
-        self.phases = tuple(model.phases())
-        if step_options.accumulate > 1 and not all(phase.divisible for phase in self.phases):
-            raise UserError(
-                f"--accumulate {step_options.accumulate}: this --gan_mode compares with the mean over the whole batch; "
-                "use --gan_mode relativistic, or --accumulate 1"
-            )
+        self.ranks, self.phases = ranks or Ranks(), tuple(model.phases())
+        _check_parts(step_options.accumulate, self.phases)
+        _prepare(model, self.ranks, step_options)
         self.optimizers = {phase.name: self._optimizer(phase) for phase in self.phases}
-        networks = model.networks()
-        self.size_multiple = model.size_multiple
-        makers = {name: networks[name] for phase in self.phases if phase.through_images for name in phase.networks}
-        self.average = WeightAverage(makers, options.ema_decay) if options.ema_decay else None
-        if step_options.checkpoint_activations:
-            recompute_activations(makers.values())
-        for name, module in model.named_modules():
-            if isinstance(module, Dropout):
-                module.stream = name
+        self.average = WeightAverage(generators(model), options.ema_decay) if options.ema_decay else None
         weights = {name: optimizer.parameters for name, optimizer in self.optimizers.items()}
-        self.runner = PhaseRunner(model, weights, list(makers.values()), compute, self.ranks, seed, options.pool_size)
-        self._host_decides = compute.device.type == "cpu" or step_options.on_nan != "skip"
+        self.runner = PhaseRunner(model, weights, compute, self.ranks, seed, options.pool_size)
+        self._undoes = step_options.on_nan != "skip"
+        self._host_decides = compute.device.type == "cpu" or self._undoes
         self.guard = Guard(step_options.nan_patience, 1 if self._host_decides else _LOOK_EVERY)
         scaled = self.phases if compute.scales else ()
         self._scalers = {phase.name: torch.amp.GradScaler(compute.device.type) for phase in scaled}
@@ -117,15 +104,15 @@ class Updater:
         torch.manual_seed(mix(self.seed, step, "noise"))
         phases = self._due(step)
         work = self._open(batch, step, phases)
-        transaction = Transaction(self.model, self.runner, keeps_weights=self.step_options.on_nan != "skip")
+        transaction = Transaction(self.model, self.runner, keeps_weights=self._undoes)
         incidents: list[Incident] = []
         learned = False
         for phase in phases:
             transaction.begin_phase()
-            incidents.append(self._judge(phase, work))
+            incidents.append(self._judge(phase, work, transaction.buffers))
             if self._host_decides and bool(incidents[-1].verdict.bad):
-                transaction.take_back(whole=self.step_options.on_nan != "skip")
-                if self.step_options.on_nan != "skip":
+                transaction.take_back(whole=self._undoes)
+                if self._undoes:
                     learned = False
                     break
                 continue
@@ -148,12 +135,12 @@ class Updater:
     def _open(self, batch: Batch, step: int, phases: Sequence[Phase]) -> StepBatch:
         moved = {key: self.compute.image(v) if isinstance(v, Tensor) else v for key, v in batch.items()}
         shared = any(phase.through_images for phase in phases)
-        return self.runner.open(fit_sizes(moved, self.size_multiple), step, self.step_options.accumulate, shared)
+        return self.runner.open(fit_sizes(moved, self.model.size_multiple), step, self.step_options.accumulate, shared)
 
-    def _judge(self, phase: Phase, work: StepBatch) -> Incident:
+    def _judge(self, phase: Phase, work: StepBatch, before: Undo) -> Incident:
         """Compute a phase's gradients and look at their norm."""
         optimizer, scaler = self.optimizers[phase.name], self._scalers.get(phase.name)
-        losses = self.runner.run(phase, work, scaler.scale if scaler else _unscaled)
+        losses = self.runner.run(phase, work, before, scaler.scale if scaler else _unscaled)
         if scaler:
             optimizer.unscale(scaler)
         verdict = self.guard.judge(phase.name, optimizer.norm())
@@ -220,7 +207,7 @@ class Updater:
         transaction.begin_phase()
         with Saved(self.model.parameters()) as saved:
             for phase in self.phases:
-                self.runner.run(phase, work, _unscaled)
+                self.runner.run(phase, work, transaction.buffers, _unscaled)
                 self.optimizers[phase.name].zero_grad()
                 work.graph = None if phase.through_images else work.graph
         transaction.take_back(whole=False)
@@ -276,3 +263,23 @@ class Updater:
 
 def _unscaled(total: Tensor) -> Tensor:
     return total
+
+
+def _check_parts(parts: int, phases: Sequence[Phase]) -> None:
+    """UserError when batches are to be computed in parts, but a loss looks at all of the batch."""
+    if parts > 1 and not all(phase.divisible for phase in phases):
+        raise UserError(
+            f"--accumulate {parts}: this --gan_mode compares with the mean over the whole batch; "
+            "use --gan_mode relativistic, or --accumulate 1"
+        )
+
+
+def _prepare(model: TranslationModel, ranks: Ranks, options: StepOptions) -> None:
+    """Let batch norm count the samples of all processes, dropout draw by its place, and activations be recomputed."""
+    if ranks.count > 1:
+        synchronise_batch_norm(model)
+    if options.checkpoint_activations:
+        recompute_activations(generators(model).values())
+    for name, module in model.named_modules():
+        if isinstance(module, Dropout):
+            module.stream = name

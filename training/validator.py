@@ -18,8 +18,8 @@ from data.loader import LoadsSamples, sample_seed
 from evaluation.metrics import MetricTable, evaluate_pair
 from evaluation.perceptual import Lpips
 from inference.domains import Domains
+from training.phases import generators
 from training.previews import Previewer, to_pictures
-from training.saving import generators
 from util.errors import UserError
 
 

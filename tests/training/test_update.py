@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from commands.build import build_model
 from models.base import Batch, Images, Losses, Phase, TranslationModel
 from options.train_options import TrainOptions
+from training.guards import Undo
 from training.settings import OptimizerOptions, StepOptions
 from training.update import Updater
 from util.device import Compute
@@ -297,7 +298,7 @@ def test_no_gradient_reaches_the_networks_of_another_phase(make: Make) -> None:
     step.step(batch, 0)
     before = [p.grad.clone() for p in model.D.parameters()]  # type: ignore[union-attr]
     work = step.runner.open(batch, 1, parts=1, shared=True)
-    step.runner.run(step.phases[1], work, lambda total: total)
+    step.runner.run(step.phases[1], work, Undo(model.buffers()), lambda total: total)
     assert all(torch.equal(p.grad, g) for p, g in zip(model.D.parameters(), before, strict=True))
 
 

@@ -59,7 +59,10 @@ def load_networks(networks: dict[str, nn.Module], folder: pathlib.Path, epoch: s
 
 def load_into(network: nn.Module, path: pathlib.Path) -> None:
     """Load one weight file into a network; UserError when it holds another architecture."""
-    state = clean_state_dict(load_weights(path), network)
+    read = load_weights(path)
+    if hasattr(network, "adopt"):
+        network.adopt(read, str(path))
+    state = clean_state_dict(read, network)
     expected = network.state_dict()
     wrong = [key for key in expected if key not in state or state[key].shape != expected[key].shape]
     wrong += [key for key in state if key not in expected]

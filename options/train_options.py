@@ -73,6 +73,8 @@ class TrainOptions(BaseOptions):
                 f"--epoch_count {values['epoch_count']} lies beyond the last epoch, --n_epochs {values['n_epochs']} + "
                 f"--n_epochs_decay {values['n_epochs_decay']}"
             )
+        if values.get("netG") == "pretrained" and values["init_from"] is None:
+            raise UserError("--netG pretrained is the network of a weight file: name the file by --init_from")
         _check_schedule(options)
         check_value_range(options)
         crops = values["preprocess"] in ("resize_and_crop", "scale_width_and_crop")

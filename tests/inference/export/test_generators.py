@@ -22,7 +22,7 @@ from util.errors import UserError
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 SAME = {"edsr_large", "fsrcnn_s", "rdn"}  # the layers of edsr, fsrcnn and rdtn
-NAMES = sorted({GENERATORS.canonical(name) for name in GENERATORS.names()} - SAME)
+NAMES = sorted({GENERATORS.canonical(name) for name in networks.BUILT} - SAME)
 SMALL = {**networks.SMALL, "n_blocks": 1, "no_dropout": False, "init_gain": 0.1}
 
 

@@ -14,6 +14,9 @@ SMALL: dict[str, Any] = {
     **{"n_shrunk": 3, "n_mapping": 1, "naf_encoder": ("1", "1"), "naf_decoder": ("1", "1")},
 }
 
+#: "pretrained" is no network until it has a file
+BUILT = [name for name in GENERATORS.names() if name != "pretrained"]
+
 
 def has(player: str, name: str, option: str) -> bool:
     """Tell whether a generator ("G") or discriminator ("D") has an option."""

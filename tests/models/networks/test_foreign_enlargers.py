@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from models.networks import GENERATORS
 from models.networks.foreign import generator_from_state, infer_generator, infer_generator_file, load_weights
 from models.networks.initialise import init_uniform
-from tests.models.networks.small import has, small
+from tests.models.networks.small import BUILT, has, small
 from util.errors import UserError
 
 spandrel = pytest.importorskip("spandrel")
 WEIGHTS = pathlib.Path(__file__).resolve().parents[4] / "shared/data/weights"
-ENLARGERS = [name for name in GENERATORS.names() if has("G", name, "scale") and name not in ("srresnet", "srgan")]
+ENLARGERS = [name for name in BUILT if has("G", name, "scale") and name not in ("srresnet", "srgan")]
 
 
 def filled(name: str, channels: tuple[int, int] = (3, 3), **values: Any) -> nn.Module:

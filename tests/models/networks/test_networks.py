@@ -8,19 +8,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.networks import DISCRIMINATORS, GENERATORS
+from models.networks import DISCRIMINATORS
 from models.networks.common import NORMS
 from models.networks.initialise import init_weights
 from models.networks.outputs import DiscriminatorOutput
 from models.networks.ranges import UnitRange, in_symmetric_range
 from models.networks.srresnet import SRResNet
-from tests.models.networks.small import has, small
+from tests.models.networks.small import BUILT, has, small
 from util.errors import UserError
 
 LAYOUTS = (torch.contiguous_format, torch.channels_last)
-NAMES = [*(("G", name) for name in GENERATORS.names()), *(("D", name) for name in DISCRIMINATORS.names())]
+NAMES = [*(("G", name) for name in BUILT), *(("D", name) for name in DISCRIMINATORS.names())]
 each_network = pytest.mark.parametrize(("player", "name"), NAMES)
-each_generator = pytest.mark.parametrize("name", GENERATORS.names())
+each_generator = pytest.mark.parametrize("name", BUILT)
 each_discriminator = pytest.mark.parametrize("name", DISCRIMINATORS.names())
 
 
@@ -169,7 +169,7 @@ def test_unet_drops_out_in_the_blocks_around_the_innermost_and_resnet_in_every_b
 
 
 @pytest.mark.parametrize("scale", (1, 2, 3, 4, 8))
-@pytest.mark.parametrize("name", [name for name in GENERATORS.names() if has("G", name, "scale")])
+@pytest.mark.parametrize("name", [name for name in BUILT if has("G", name, "scale")])
 def test_enlarging_networks_enlarge_by_their_scale_or_say_which_they_can(name: str, scale: int) -> None:
     try:
         network = build("G", name, scale=scale)

@@ -8,12 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.networks import GENERATORS
 from models.networks.common import NORMS
 from models.networks.initialise import init_weights
 from models.networks.ranges import in_symmetric_range
 from models.networks.stages import averages_over_the_image, image_wide_norms, run_stages
-from tests.models.networks.small import has, small
+from tests.models.networks.small import BUILT, has, small
 
 SCALES = (1, 2, 4)
 
@@ -27,7 +26,7 @@ def build(name: str, **values: object) -> nn.Module:
 def variants() -> list[Any]:
     """Return every generator, in each of its enlargements."""
     found = []
-    for name in GENERATORS.names():
+    for name in BUILT:
         scales = SCALES if has("G", name, "scale") else (1,)
         found += [pytest.param(name, scale, id=f"{name}-x{scale}") for scale in scales]
     return found

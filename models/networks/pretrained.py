@@ -1,0 +1,156 @@
+"""Any checkpoint that a2b or spandrel knows, as a generator: to use it, and to train it further."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pathlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.networks import GENERATORS
+from models.networks.common import INIT_TYPES
+from models.networks.foreign import clean_state_dict, generator_from_state, infer_generator, load_weights
+from models.networks.ranges import UNIT, UnitRange, from_unit, to_unit
+from util.errors import UserError, one_line
+from util.option import option
+
+
+@dataclass(frozen=True)
+class PretrainedOptions:
+    scale: int = option(1, "enlargement; 1 restores images of equal size", scope="identity", minimum=1, maximum=8)
+    init_from: str | None = option(None, "the weight file that tells the architecture, and where training begins")
+    init_type: str = option("published", "distribution of the initial weights", choices=INIT_TYPES)
+    init_gain: float = option(0.02, "scale of the initial weights (normal, xavier, orthogonal)", minimum=0.0)
+
+
+@dataclass(frozen=True)
+class Known:
+    """A network that was recognised, with its weights; ``call`` runs it on images in [0,1]."""
+
+    network: nn.Module
+    call: Callable[[nn.Module, Tensor], Tensor]
+    architecture: str
+    scale: int
+    size_multiple: int
+    input_nc: int
+    output_nc: int
+
+
+class Pretrained(UnitRange):
+    """(N,input_nc,H,W) in [0,1] -> (N,output_nc,scale*H,scale*W) by whatever network a weight file holds.
+
+    As built it waits for weights; :meth:`adopt` reads the architecture off them. Its keys are those of the network
+    within, so that what is saved here opens where the file came from.
+    """
+
+    def __init__(self, scale: int = 1) -> None:
+        super().__init__()
+        self.scale = scale
+        self.known: Known | None = None
+        self.network: nn.Module | None = None
+        self.waiting = nn.Parameter(torch.zeros(0))  # so that it counts as a network whose weights are to be loaded
+
+    def adopt(self, state: Mapping[str, Tensor], source: str = "the weights") -> None:
+        """Become the network that the weights belong to, unless it is one already; UserError if none is known."""
+        if self.network is not None:
+            return
+        known = recognise(state, source)
+        self.scale, self.size_multiple, self.network = known.scale, known.size_multiple, known.network
+        self.known = dataclasses.replace(known, network=nn.Identity())  # the network itself is a child, and copied so
+        if hasattr(known.network, "receptive_field"):
+            self.receptive_field = known.network.receptive_field
+        del self.waiting
+
+    def own_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the weights of a file under the keys that the network within has."""
+        return dict(recognise(state, "the weights").network.state_dict())
+
+    def published(self, x: Tensor) -> Tensor:
+        if self.network is None or self.known is None:
+            raise UserError("--netG pretrained has no weights yet: name their file by --init_from")
+        return self.known.call(self.network, x)
+
+    def initialise(self, generator: torch.Generator | None = None) -> None:
+        """Leave the weights as they were read."""
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the network's weights under its own keys."""
+        return super().state_dict(*args, **kwargs) if self.network is None else self.network.state_dict(*args, **kwargs)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        for key in [key for key in state_dict if self.network is not None and key.startswith(prefix)]:
+            state_dict[f"{prefix}network.{key.removeprefix(prefix)}"] = state_dict.pop(key)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def recognise(state: Mapping[str, Tensor], source: str) -> Known:
+    """Return the network that the weights belong to, in float32, by a2b or by spandrel; UserError if neither knows."""
+    state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    try:
+        name, values, input_nc, output_nc = infer_generator(state)
+        network: Any = generator_from_state(state)
+    except UserError:
+        return _by_spandrel(state, source)
+    unit = getattr(network, "value_range", None) == UNIT
+    call = _plainly if unit else _from_symmetric
+    return Known(network, call, name, values.get("scale", 1), network.size_multiple, input_nc, output_nc)
+
+
+def _plainly(network: nn.Module, x: Tensor) -> Tensor:
+    return network(x)
+
+
+def _from_symmetric(network: nn.Module, x: Tensor) -> Tensor:
+    return to_unit(network(from_unit(x)))
+
+
+def _by_spandrel(state: dict[str, Tensor], source: str) -> Known:
+    try:
+        import spandrel
+    except ImportError:
+        raise UserError(f"{source}: no network of a2b; others need: pip install spandrel") from None
+    try:
+        found = spandrel.ModelLoader().load_from_state_dict(spandrel.canonicalize_state_dict(state))
+    except Exception as error:  # whatever a reader of foreign files runs into
+        raise UserError(f"{source}: neither a2b nor spandrel knows this network ({one_line(error)})") from error
+    if not isinstance(found, spandrel.ImageModelDescriptor):
+        raise UserError(f"{source}: a {found.architecture.name} wants more than an image; give a network of images")
+    call = getattr(found, "_call_fn", _plainly)  # some of its networks return more than the image
+    sizes, channels = found.size_requirements, (found.input_channels, found.output_channels)
+    multiple = math.lcm(sizes.multiple_of, sizes.minimum if sizes.minimum > _SMALLEST else 1)
+    return Known(found.model, call, found.architecture.id, found.scale, multiple, *channels)
+
+
+_SMALLEST = 16  # pixels that the Predictor brings every image to
+
+
+def load_pretrained(path: str | pathlib.Path) -> Pretrained:
+    """Return the generator that a .pth or .safetensors file holds; ``known`` says what it is.
+
+    It maps [0,1] to [0,1]; its :meth:`adapt` makes that [-1,1]. UserError where the file cannot be read, or neither
+    a2b nor spandrel knows the network.
+    """
+    network = Pretrained()
+    network.adopt(clean_state_dict(load_weights(path)), str(path))
+    return network
+
+
+@GENERATORS.register("pretrained", options=PretrainedOptions)
+def pretrained(options: PretrainedOptions, input_nc: int, output_nc: int) -> Pretrained:
+    """The network of the weight file --init_from, whatever a2b or spandrel know, to be trained further."""
+    if options.init_from is None or not pathlib.Path(options.init_from).is_file():
+        return Pretrained(options.scale)  # a run's own weights will tell
+    network = load_pretrained(options.init_from)
+    known = network.known
+    assert known is not None
+    facts = {"scale": known.scale, "input_nc": known.input_nc, "output_nc": known.output_nc}
+    wanted = {"scale": options.scale, "input_nc": input_nc, "output_nc": output_nc}
+    for name, value in facts.items():
+        if value != wanted[name]:
+            raise UserError(f"--{name} {wanted[name]}: {options.init_from} has {value}; use --{name} {value}")
+    return network

@@ -1,0 +1,98 @@
+"""Weight files of others as generators: recognised, run in our range, trained further, and handed back."""
+
+from __future__ import annotations
+
+import copy
+import pathlib
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.builder import Builder, Channels
+from models.files import load_into, plain_state
+from models.networks import GENERATORS
+from models.networks.initialise import init_uniform
+from models.networks.pretrained import Pretrained, PretrainedOptions, load_pretrained
+from tests.models.networks.small import small
+from util.errors import UserError
+
+spandrel = pytest.importorskip("spandrel")
+
+
+def picture(height: int = 16, width: int = 20) -> Tensor:
+    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(params=["ours", "theirs"])
+def checkpoint(request: Any, tmp_path: pathlib.Path) -> tuple[pathlib.Path, nn.Module, int]:
+    """Return a weight file, what it computes in [0,1], and its scale: of a network that a2b knows, and of another."""
+    if request.param == "ours":
+        options = GENERATORS.options("compact")(scale=2, ngf=8, n_convs=2)
+        network, scale = GENERATORS.get("compact")(options, 3, 3), 2
+    else:
+        network, scale = spandrel.architectures.SPAN.SPAN(num_in_ch=3, num_out_ch=3, feature_channels=8, upscale=2), 2
+    init_uniform(network.modules(), torch.Generator().manual_seed(0))
+    torch.save(network.state_dict(), tmp_path / "known.pth")
+    expected = spandrel.ModelLoader().load_from_file(tmp_path / "known.pth").model
+    return tmp_path / "known.pth", expected.eval(), scale
+
+
+def builder(path: pathlib.Path | None, scale: int) -> Builder:
+    choice = GENERATORS.get("pretrained"), PretrainedOptions(scale, str(path) if path else None)
+    return Builder({"netG": choice}, Channels(3, 3))
+
+
+@torch.no_grad()
+def test_a_file_is_a_generator_in_either_range(checkpoint: Any) -> None:
+    path, expected, scale = checkpoint
+    x, network = picture(), load_pretrained(path).eval()
+    assert (network.scale, network.known.input_nc, network.known.output_nc) == (scale, 3, 3)
+    assert torch.equal(network(x), expected(x))
+    adapted = copy.deepcopy(builder(path, scale).generator(3, 3).eval())
+    torch.testing.assert_close(adapted(2 * x - 1), 2 * expected(x) - 1, atol=1e-5, rtol=0)
+
+
+def test_it_learns_and_what_is_saved_opens_where_it_came_from(checkpoint: Any, tmp_path: pathlib.Path) -> None:
+    path, _, scale = checkpoint
+    network: Any = builder(path, scale).generator(3, 3).train()
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+    network(picture()).square().mean().backward()
+    optimizer.step()
+    torch.save(plain_state(network), tmp_path / "latest_net_G.pth")
+    network.eval()
+    with torch.no_grad():
+        found = network(2 * picture() - 1)
+        theirs = spandrel.ModelLoader().load_from_file(tmp_path / "latest_net_G.pth").model.eval()
+        torch.testing.assert_close(found, 2 * theirs(picture()) - 1, atol=1e-5, rtol=0)
+        waiting: Any = builder(None, scale).generator(3, 3)
+        assert isinstance(waiting, Pretrained) and any(True for _ in waiting.parameters())
+        load_into(waiting, tmp_path / "latest_net_G.pth")
+        torch.testing.assert_close(waiting.eval()(2 * picture() - 1), found, atol=1e-5, rtol=0)
+        inside = nn.ModuleDict({"G": waiting})
+        inside.load_state_dict({key: torch.zeros_like(value) for key, value in inside.state_dict().items()})
+        assert not any(parameter.any() for parameter in waiting.parameters())
+
+
+def test_what_does_not_fit_is_refused_in_one_line(checkpoint: Any, tmp_path: pathlib.Path) -> None:
+    path, _, scale = checkpoint
+    with pytest.raises(UserError, match=f"--scale {scale + 1}: .*known.pth has {scale}; use --scale {scale}"):
+        builder(path, scale + 1).generator(3, 3)
+    with pytest.raises(UserError, match="--input_nc 1: .* use --input_nc 3"):
+        builder(path, scale).generator(1, 3)
+    torch.save({"mystery.weight": torch.zeros(3)}, tmp_path / "unknown.pth")
+    with pytest.raises(UserError, match="unknown.pth: neither a2b nor spandrel knows"):
+        load_pretrained(tmp_path / "unknown.pth")
+    with pytest.raises(UserError, match="by --init_from"):
+        builder(None, 2).generator(3, 3)(picture())
+
+
+def test_a_network_of_ours_in_the_other_range_is_converted(tmp_path: pathlib.Path) -> None:
+    network = small("G", "resnet_6blocks").eval()
+    torch.save(network.state_dict(), tmp_path / "resnet.pth")
+    found = load_pretrained(tmp_path / "resnet.pth").eval()
+    x = picture()
+    with torch.no_grad():
+        torch.testing.assert_close(found(x), network(2 * x - 1) / 2 + 0.5, atol=1e-6, rtol=0)
+    assert found.size_multiple == 4 and found.receptive_field == network.receptive_field

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,14 @@ from models.networks.dropout import Dropout
 from models.networks.norms import InstanceNorm2d
 
 Step = Callable[[Tensor, Tensor], None]
+
+
+class Training(NamedTuple):
+    """A step on a batch of A and B, and what it trains."""
+
+    step: Step
+    networks: dict[str, nn.Module]
+    optimizers: tuple[torch.optim.Optimizer, ...]
 
 
 def plain(network: nn.Module) -> nn.Module:
@@ -60,8 +69,8 @@ class Pool:
         return torch.stack(answer)
 
 
-def pix2pix(device: torch.device, unet: str = "unet_256") -> Step:
-    """Return one training step of pix2pix: U-Net, patch discriminator, cross entropy and 100 times L1."""
+def pix2pix(device: torch.device, unet: str = "unet_256") -> Training:
+    """Return the training of pix2pix: U-Net, patch discriminator, cross entropy and 100 times L1."""
     G = plain(a2b.build_generator(unet, norm="batch")).to(device).train()
     D = plain(a2b.build_discriminator("basic", 6, norm="batch")).to(device).train()
     optimizer_G, optimizer_D = (torch.optim.Adam(n.parameters(), 0.0002, (0.5, 0.999)) for n in (G, D))
@@ -83,11 +92,11 @@ def pix2pix(device: torch.device, unet: str = "unet_256") -> Step:
         loss_G.backward()
         optimizer_G.step()
 
-    return step
+    return Training(step, {"G": G, "D": D}, (optimizer_G, optimizer_D))
 
 
-def cycle_gan(device: torch.device, resnet: str = "resnet_9blocks") -> Step:
-    """Return one training step of CycleGAN: least squares, cycles of weight 10, identity terms of half of that."""
+def cycle_gan(device: torch.device, resnet: str = "resnet_9blocks") -> Training:
+    """Return the training of CycleGAN: least squares, cycles of weight 10, identity terms of half of that."""
     G_A, G_B = (plain(a2b.build_generator(resnet, norm="instance", no_dropout=True)).to(device) for _ in "AB")
     D_A, D_B = (plain(a2b.build_discriminator("basic", 3, norm="instance")).to(device) for _ in "AB")
     optimizer_G = torch.optim.Adam([*G_A.parameters(), *G_B.parameters()], 0.0002, (0.5, 0.999))
@@ -112,4 +121,4 @@ def cycle_gan(device: torch.device, resnet: str = "resnet_9blocks") -> Step:
             (0.5 * (judge(D, real, 1) + judge(D, fake, 0))).backward()
         optimizer_D.step()
 
-    return step
+    return Training(step, {"G_A": G_A, "G_B": G_B, "D_A": D_A, "D_B": D_B}, (optimizer_G, optimizer_D))

@@ -33,7 +33,7 @@ from util.device import choose_compute, choose_device
 class Work:
     """One row: the textbook step, our flags, and the batch."""
 
-    textbook: Callable[[torch.device, str], textbook_training.Step]
+    textbook: Callable[[torch.device, str], textbook_training.Training]
     network: str
     words: tuple[str, ...]
     batch: int
@@ -92,7 +92,7 @@ def measure(work: Work, device: torch.device, rounds: int, steps: int, words: li
     """Return medians, spreads and the median ratio of interleaved rounds."""
     images = tuple(torch.rand(work.batch, 3, work.size, work.size, device=device) * 2 - 1 for _ in "AB")
     assert len(images) == 2
-    loops = {"textbook": work.textbook(device, work.network), "ours": ours(work, device, words)}
+    loops = {"textbook": work.textbook(device, work.network).step, "ours": ours(work, device, words)}
     with FlopCounterMode(display=False) as counter:
         loops["textbook"](*images)
     seconds(loops["ours"], images, 2)

@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from benchmarks.faults.arena import write_data
-from benchmarks.faults.bench import SETUPS, Bench, Count, Reference, undisturbed
+from benchmarks.faults.bench import RANK_SETUPS, SETUPS, Bench, Count, Reference, undisturbed
 from benchmarks.faults.injections import FAULTS
 from benchmarks.faults.process import preload
 from util.errors import run_script
@@ -78,7 +78,8 @@ def _measure(root: pathlib.Path, args: argparse.Namespace) -> list[Count]:
     write_data(root)
     context = multiprocessing.get_context("fork")
     with concurrent.futures.ProcessPoolExecutor(args.jobs, context) as pool:
-        references = list(pool.map(undisturbed, [root] * args.setups, range(args.setups)))
+        setups = SETUPS[: args.setups] + (RANK_SETUPS if "dead_rank" in args.faults else ())
+        references = list(pool.map(undisturbed, [root] * len(setups), setups, range(len(setups))))
         tasks = [
             pool.submit(_count, root, references, args.seed, 1000 * number, *task)
             for number, task in enumerate(_tasks(args))

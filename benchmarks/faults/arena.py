@@ -30,11 +30,12 @@ IMAGES, SIDE = 6, 32
 
 @dataclass(frozen=True)
 class Setup:
-    """One kind of training: its name, its flags, and after how many images it saves."""
+    """One kind of training: its name, its flags, after how many images it saves, and on how many processes it runs."""
 
     name: str
     flags: str
     save_every: int
+    ranks: int = 1
 
 
 def write_data(root: pathlib.Path) -> None:
@@ -69,7 +70,7 @@ class Arena:
         where = ["--dataroot", self.root, "--checkpoints_dir", self.folder.parent, "--name", self.name]
         words = f"{TINY} {self.setup.flags} --save_latest_freq {self.setup.save_every}".split()
         goes_on = ["--continue_train"] if self.steps_saved() else []
-        return Training([*map(str, where), *words, *goes_on, *more], self.output, prepare)
+        return Training([*map(str, where), *words, *goes_on, *more], self.output, prepare, self.setup.ranks)
 
     def steps_saved(self) -> int:
         """Return the steps in the newest readable state, 0 without one."""
@@ -118,6 +119,7 @@ def _everything(folder: pathlib.Path) -> dict[str, Any]:
     """Return all that must be equal, by name."""
     found: dict[str, Any] = {path.name: "left behind" for path in folder.glob(".*")}
     found |= {p.name: torch.load(p, weights_only=True) for p in [*folder.glob("*_net_*.pth"), folder / FILE]}
+    found[FILE].pop("reporter", None)  # when pictures were made, which only the faults of pages and windows ask for
     found[FILE]["update"].pop("guard", None)  # it counts bad steps, those that were repeated too
     found["losses.jsonl"] = [_timeless(record) for record in read(folder / "losses.jsonl")]
     found["loss_log.txt"] = list(_lines(folder / "loss_log.txt"))

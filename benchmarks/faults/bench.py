@@ -27,6 +27,11 @@ SETUPS = tuple(
         *(("CycleGAN, two D steps per G step", REPEATS, 0, 1), ("CycleGAN, two D steps per G step", REPEATS, 2, 5)),
     )
 )
+TOGETHER = "--batch_size 2 --n_epochs 3 --num_threads 0"  # as many steps as the others, shared by two processes
+RANK_SETUPS = (
+    Setup("pix2pix with batch norm, on 2 processes", f"{PIX2PIX} --norm batch {TOGETHER}", 2, ranks=2),
+    Setup("CycleGAN with full pools, on 2 processes", f"{CYCLE_GAN} {TOGETHER}", 6, ranks=2),
+)
 
 
 @dataclass
@@ -65,9 +70,9 @@ Reference = tuple[Arena, float]
 """A finished training, and the seconds it took."""
 
 
-def undisturbed(root: pathlib.Path, number: int) -> Reference:
+def undisturbed(root: pathlib.Path, setup: Setup, number: int) -> Reference:
     """Train one of the setups to its end."""
-    arena = Arena(root, SETUPS[number], f"reference{number}", root / "runs")
+    arena = Arena(root, setup, f"reference{number}", root / "runs")
     began = time.monotonic()
     training = arena.start()
     if training.wait() != 0:
@@ -95,7 +100,7 @@ class Bench:
         count = Count(fault.title, fault.absent())
         if count.absent:
             return count
-        chosen = [reference for reference in self.references if fault.setups in reference[0].setup.name]
+        chosen = [reference for reference in self.references if fault.concerns(reference[0].setup)]
         runs = self.root / (f"disk{self.first}" if fault.small_disk else "runs")
         with _small_disk(runs) if fault.small_disk else contextlib.nullcontext():
             for number in range(self.first, self.first + 3 * tries):
@@ -123,11 +128,11 @@ class Bench:
 
     def _inject(self, fault: Fault, arena: Arena, seconds: float, count: Count) -> None:
         try:
-            fault.inject(arena, self.chance, seconds)
+            lost = fault.inject(arena, self.chance, seconds)
         except AssertionError:
             count.lost.append(arena.steps_made() - arena.steps_saved())
             raise
-        count.lost.append(arena.steps_made() - arena.steps_saved())
+        count.lost.append(arena.steps_made() - arena.steps_saved() if lost is None else lost)
         count.in_a_save += fault.any_instant and arena.stopped_in_a_save()
 
 

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-from benchmarks.faults.arena import IMAGES, Arena
+from benchmarks.faults.arena import IMAGES, Arena, Setup
 from benchmarks.faults.planted import nan_in_step, no_memory_in_step
 from benchmarks.faults.process import Training
 from training.checkpoint import FILE, PREVIOUS
 
-Inject = Callable[[Arena, random.Random, float], None]
+Inject = Callable[[Arena, random.Random, float], int | None]
 LAST = 2 * IMAGES - 3  # a fault comes before this step, so that there is something to go on with
 # Faults in a step are planted in odd ones, counted from 0: with two D steps per G step, G learns in those.
 
@@ -34,8 +34,10 @@ class Fault:
     Args:
         title: for the table.
         inject: start the training (which takes about the given seconds undisturbed), disturb it, wait for its end;
-            AssertionError when it ends otherwise than it must.
+            AssertionError when it ends otherwise than it must. Returns the steps lost where the training itself went
+            on; None where that is what the logs have and the state has not.
         setups: a part of the names of the trainings it is tried on; empty for all.
+        ranks: processes of the trainings it is tried on.
         repeats: how often it is injected into one training, at most.
         any_instant: whether it may come inside a save, which is then counted.
         small_disk: whether the run lies on a file system of 16 MB of its own.
@@ -46,11 +48,16 @@ class Fault:
     title: str
     inject: Inject
     setups: str = ""
+    ranks: int = 1
     repeats: int = 1
     any_instant: bool = False
     small_disk: bool = False
     alike: bool = True
     absent: Callable[[], str] = str
+
+    def concerns(self, setup: Setup) -> bool:
+        """Return whether it is tried on such trainings."""
+        return self.setups in setup.name and self.ranks == setup.ranks
 
 
 def _kill(arena: Arena, chance: random.Random, seconds: float) -> None:
@@ -131,14 +138,29 @@ def _vanish(arena: Arena, chance: random.Random, _seconds: float) -> None:
 
 
 def _dead_worker(arena: Arena, chance: random.Random, _seconds: float) -> None:
-    """Kill a process of the loader, as the system does when memory is short."""
+    """Kill a process of the loader, as the system does when memory is short; the training starts another."""
     training = _at_random_step(arena, chance)
     workers = training.children()
     if not workers:
         raise Missed
     with contextlib.suppress(ProcessLookupError):
         os.kill(chance.choice(workers), signal.SIGKILL)
-    _ends(training, 2, "a process that loads images")
+    _ends(training, 0)
+
+
+def _dead_rank(arena: Arena, chance: random.Random, _seconds: float) -> int:
+    """Kill one of the processes that train together; torchrun starts all of them again."""
+    training = _at_random_step(arena, chance)
+    ranks = training.children()
+    if not ranks:
+        raise Missed
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(chance.choice(ranks), signal.SIGKILL)
+    lost = arena.steps_made() - arena.steps_saved()
+    code, said = training.wait(), training.said()
+    assert code == 0, f"exit code {code}: {said[-400:]}"
+    assert said.count("training images in") == 2, "torchrun did not start it again"
+    return lost
 
 
 def _dead_visdom(arena: Arena, chance: random.Random, _seconds: float) -> None:
@@ -232,6 +254,7 @@ FAULTS = {
     "no_memory": Fault("out of memory for one image", _no_memory(1, 2, "memory")),
     "no_memory_halves": Fault("out of memory for two images", _no_memory(2, 0, "memory"), alike=False),
     "dead_worker": Fault("a loader process is killed", _dead_worker, setups="2 workers"),
+    "dead_rank": Fault("one of two training processes is killed, under torchrun --max-restarts", _dead_rank, ranks=2),
     "visdom": Fault("the visdom server dies", _dead_visdom, absent=_no_visdom),
     "corrupted": Fault("killed, and the newest checkpoint damaged", _corrupt),
 }

@@ -1,4 +1,7 @@
-"""train.py in a process of its own, forked from one that has torch in memory, so that a start costs no import."""
+"""train.py in a process of its own, forked from one that has torch in memory, so that a start costs no import.
+
+On several processes torchrun takes its place, and starts them anew, which costs the import.
+"""
 
 from __future__ import annotations
 
@@ -37,12 +40,19 @@ class Training:
         words: its command line.
         output: file that takes what it prints.
         prepare: called in the new process first, to plant a fault there.
+        ranks: processes that train together; one is no torchrun.
     """
 
-    def __init__(self, words: Sequence[str], output: pathlib.Path, prepare: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        words: Sequence[str],
+        output: pathlib.Path,
+        prepare: Callable[[], None] | None = None,
+        ranks: int = 1,
+    ) -> None:
         context = multiprocessing.get_context("fork")
         self.began, self.output = time.monotonic(), output
-        self._process = context.Process(target=_run, args=(list(words), output, prepare))
+        self._process = context.Process(target=_run, args=(list(words), output, prepare, ranks))
         self._process.start()
         assert self._process.pid is not None
         self.pid: int = self._process.pid
@@ -74,7 +84,7 @@ class Training:
         return self._process.exitcode
 
     def children(self) -> list[int]:
-        """Return the process ids of its loader's workers."""
+        """Return the process ids of its loader's workers, or of the ranks that torchrun has started."""
         try:
             text = pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
         except OSError:
@@ -86,7 +96,7 @@ class Training:
         return self.output.read_text(errors="replace") if self.output.exists() else ""
 
 
-def _run(words: list[str], output: pathlib.Path, prepare: Callable[[], None] | None) -> None:
+def _run(words: list[str], output: pathlib.Path, prepare: Callable[[], None] | None, ranks: int) -> None:
     os.setsid()
     descriptor = os.open(output, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
     os.dup2(descriptor, 1)
@@ -94,5 +104,10 @@ def _run(words: list[str], output: pathlib.Path, prepare: Callable[[], None] | N
     sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
     if prepare is not None:
         prepare()
-    sys.argv = ["train.py", *words]
-    runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+    if ranks > 1:
+        together = ["--standalone", "--nproc_per_node", str(ranks), "--max-restarts", "1"]
+        sys.argv = ["torchrun", *together, str(ROOT / "train.py"), *words]
+        runpy.run_module("torch.distributed.run", run_name="__main__")
+    else:
+        sys.argv = ["train.py", *words]
+        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")

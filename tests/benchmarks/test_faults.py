@@ -15,12 +15,23 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and look
 
 
 def test_a_few_faults_leave_no_trace(script: Callable[..., Any], tmp_path: pathlib.Path) -> None:
-    flags = ["--kills", 3, "--tries", 1, "--setups", 2, "--faults", "kill,vanished,corrupted"]
+    flags = ["--kills", 3, "--tries", 1, "--setups", 2, "--faults", "kill,vanished,corrupted,dead_worker"]
     done = script("-m", "benchmarks.faults", *flags, "--folder", tmp_path, "--no_docs")
     assert done.returncode == 0, done.stdout + done.stderr
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines() if line[:3] == "| k"]
     assert [(row[1].split()[0], row[2]) for row in rows] == [("3", "3"), ("1", "1")]
+    assert "| a loader process is killed | 1 | 1 |" in done.stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_every_fault_has_trainings_to_disturb() -> None:
+    from benchmarks.faults.bench import RANK_SETUPS, SETUPS
+    from benchmarks.faults.injections import FAULTS
+
+    tried = {name: [s.ranks for s in (*SETUPS, *RANK_SETUPS) if fault.concerns(s)] for name, fault in FAULTS.items()}
+    assert tried.pop("dead_rank") == [2] * len(RANK_SETUPS)
+    assert tried.pop("dead_worker") == [1] * (len(SETUPS) // 2)
+    assert all(ranks == [1] * len(SETUPS) for ranks in tried.values())
 
 
 def test_an_unknown_fault_is_named(script: Callable[..., Any]) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import pathlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from commands.result_log import Finished, ResultLog
+from data.value_range import ValueRange
 from data.writers import FileFormat, preview, write_image
-from evaluation.metrics import MetricTable, evaluate_pair, load_lpips
+from evaluation.measurement import Measurement, Sample
+from evaluation.metrics import MetricTable
 from evaluation.page import ResultsPage
 from inference.domains import Domains
 from inference.outputs import stretch
@@ -37,19 +40,25 @@ class Report:
     """Writes image by image; metrics and page at the end.
 
     Args:
-        result: the label that is measured, where ``paired``, against "real_B".
-        paired: whether each output has a target to be measured against.
+        result: the label that is measured against "real_B".
+        measurement: how outputs are measured; None where they have no targets.
         ranks: the processes that share the images; the first one makes the page of all of them.
     """
 
-    def __init__(self, options: Options, domains: Domains, result: str, *, paired: bool, ranks: Ranks) -> None:
+    def __init__(
+        self,
+        options: Options,
+        domains: Domains,
+        result: str,
+        *,
+        measurement: Measurement | None,
+        ranks: Ranks,
+    ) -> None:
         values, self.folder, self.domains = options.values, results_folder(options), domains
         self.aspect_ratio = options.of(ResultOptions).aspect_ratio
         title = f"{values['name']}: {values['phase']}, epoch {values['epoch']}"
         self.page = ResultsPage(self.folder, title, values["display_winsize"], values, options.sources)
-        self.table, self.unchanged = MetricTable(), MetricTable()
-        self.result, self.paired = result, paired
-        self.lpips = load_lpips(values["lpips_weights"]) if paired else None
+        self.table, self.result, self.measurement = MetricTable(), result, measurement
         self.ranks = ranks
         self.log = ResultLog(self.folder, resume=values["skip_existing"], rank=ranks.rank)
         self.failures: list[str] = []
@@ -70,33 +79,40 @@ class Report:
         """Note an image that could not be translated."""
         self.failures.append(reason)
 
-    def add(self, name: str, tensors: Mapping[str, Tensor], mask: Tensor | None = None) -> None:
+    def add(
+        self,
+        name: str,
+        tensors: Mapping[str, Tensor],
+        mask: Tensor | None = None,
+        extras: Mapping[str, Any] | None = None,
+    ) -> None:
         """Write one sample's images and measure them.
 
         Args:
             tensors: (C,H,W) in [-1,1] by label.
             mask: (1,H,W), 0 where the target is unknown; such pixels are written as NaN and not measured.
+            extras: what the data set gave beside images.
         """
         masks = {"real_B": mask}
         images = {label: self.domains.values(label, image, masks.get(label)) for label, image in tensors.items()}
-        measured = self.paired and "real_B" in images
-        row, unchanged = self._measure(tensors, images) if measured else ({}, {})
+        row: Row = {}
+        beside: Row = {}
+        if self.measurement is not None and "real_B" in images:
+            source = self.domains.range("real_B").restore(tensors["real_A"].permute(1, 2, 0).numpy())
+            sample = Sample(images, self.result, source, extras or {})
+            row, beside = self.measurement.measure(sample)
+            images = self.measurement.shown(sample)
         images = {label: stretch(image, self.aspect_ratio) for label, image in images.items()}
         files = {label: self._file(name, label, image) for label, image in images.items()}
         for label, image in images.items():
             write_image(files[label], image)
         below = {label: path.relative_to(self.folder).as_posix() for label, path in files.items()}
-        finished = Finished(name, below, row, unchanged)
-        self._count(finished, {label: preview(image, self.domains.range(label)) for label, image in images.items()})
+        finished = Finished(name, below, row, beside)
+        self._count(finished, {label: preview(image, self._range(label)) for label, image in images.items()})
         self.log.add(finished)
 
-    def _measure(self, tensors: Mapping[str, Tensor], images: Mapping[str, np.ndarray]) -> tuple[Row, Row]:
-        """Return the metrics of the result, and those of the input where it has the target's shape."""
-        target, value_range = images["real_B"], self.domains.range("real_B")
-        row = evaluate_pair(images[self.result], target, value_range, self.lpips)
-        if images["real_A"].shape != target.shape:
-            return row, {}
-        return row, evaluate_pair(self.domains.values("real_B", tensors["real_A"]), target, value_range, self.lpips)
+    def _range(self, label: str) -> ValueRange:
+        return self.domains.range(label if label in self.domains.sides else "real_B")
 
     def gather(self) -> None:
         """Wait for the other processes, and count in their images and failures."""
@@ -118,11 +134,13 @@ class Report:
         self._shared.append(row)
 
     def _show(self, row: Finished, previews: Mapping[str, np.ndarray] | None = None) -> None:
-        self.page.add(row.name, {label: self.folder / path for label, path in row.files.items()}, previews, row.metrics)
+        files = {label: self.folder / path for label, path in row.files.items()}
+        beside = {self.measurement.baseline: row.unchanged} if self.measurement and row.unchanged else {}
+        self.page.add(row.name, files, previews, row.metrics, beside)
         if row.metrics:
             self.table.add(row.name, row.metrics)
-        if row.unchanged:
-            self.unchanged.add(row.name, row.unchanged)
+        for baseline, metrics in beside.items():
+            self.table.add_beside(baseline, row.name, metrics)
 
     def _file(self, name: str, label: str, image: np.ndarray) -> pathlib.Path:
         suffix = FileFormat(image.dtype.name, image.shape[2]).suffix
@@ -133,8 +151,7 @@ class Report:
         self.log.close()
         self._finish_failures()
         if self.table.rows:
-            if self.unchanged.rows:
-                self.table.add_baseline("input unchanged", self.unchanged.summary())
+            self.table.finish()
             for name, row in baselines(list(self.table.rows)).items():
                 self.table.add_baseline(name, row)
             print(self.table.format_table())

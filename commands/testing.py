@@ -17,6 +17,9 @@ from commands.domains import open_data
 from commands.opened_run import load_model, predictor_of
 from commands.report import Report
 from data.loader import sample_seed
+from evaluation.measurement import Measurement, measurement_for
+from evaluation.metrics import load_lpips
+from inference.domains import Domains
 from inference.predictor import UNCERTAINTY, Predictor
 from options.resolve import Options
 from options.saved import format_options, save_options
@@ -57,7 +60,8 @@ class TestingSession:
         values = self.options.values
         sides = {**self.model.visuals, UNCERTAINTY: self.model.visuals.get(self.model.result, "B")}
         dataset, domains = open_data(self.options, self.run_folder, sides)
-        report = Report(self.options, domains, self.model.result, paired=bool(dataset.pairs), ranks=self.ranks)
+        measurement = self._measurement(dataset, domains)
+        report = Report(self.options, domains, self.model.result, measurement=measurement, ranks=self.ranks)
         if self.ranks.first:
             with contextlib.suppress(OSError):  # the run may lie where nothing can be written
                 save_options(self.options, self.run_folder, "test")
@@ -72,6 +76,12 @@ class TestingSession:
             print(f"results: {report.folder / 'index.html'}")
         return code
 
+    def _measurement(self, dataset: Any, domains: Domains) -> Measurement | None:
+        """Return how outputs are measured, None where there is nothing to measure them against."""
+        if not dataset.pairs:
+            return None
+        return measurement_for(dataset, domains.range("real_B"), load_lpips(self.options.values["lpips_weights"]))
+
 
 def translate_all(predictor: Predictor, dataset: Any, share: Sequence[int], seed: int, report: Report) -> int:
     """Translate the samples of these numbers into ``report``; return the exit code."""
@@ -82,7 +92,7 @@ def translate_all(predictor: Predictor, dataset: Any, share: Sequence[int], seed
                 continue
             try:
                 sample = dataset.load(index, torch.Generator().manual_seed(sample_seed(seed, 0, index)))
-                report.add(names[index], translate(predictor, sample), sample.get("B_mask"))
+                report.add(names[index], translate(predictor, sample), sample.get("B_mask"), sample)
             except UserError as error:
                 report.fail(str(error))
                 tqdm.write(f"skipped: {error}", file=sys.stderr)

@@ -10,11 +10,9 @@ class Protocol:
     """What a data set says of its measurement; ``evaluation`` does it.
 
     Args:
-        border: pixels that are cut from each side before PSNR and SSIM are taken.
-        luma: whether images are the Y channel already.
+        scale: how many times larger than inputs targets are; as many pixels are cut from each side.
         shrunken: whether inputs are nothing but the targets, shrunken by ``data.bicubic``.
     """
 
-    border: int
-    luma: bool
+    scale: int
     shrunken: bool

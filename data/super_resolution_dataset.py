@@ -22,6 +22,7 @@ from data.prepared import Images, Prepared
 from data.protocol import Protocol
 from data.readers import read_image
 from data.sample import Examples, make_sides
+from data.sr_colours import Colours
 from data.sr_files import audit_scaled, check_sizes, list_scaled_pairs
 from data.transfer import as_floats
 from data.value_range import ValueRange, spread
@@ -86,7 +87,7 @@ class SuperResolution:
         self.ranges = {name: side.range for name, side in self.sides.items()}
         self.formats = {name: side.format for name, side in self.sides.items()}
         self._degrade: Degradation | None = make_degradation(options.degradation, self.scale)
-        self.protocol = Protocol(self.scale, self._luma, self._degrade is None and common.dir_A is None)
+        self.protocol = Protocol(self.scale, self._degrade is None and common.dir_A is None)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -96,7 +97,7 @@ class SuperResolution:
 
         "A" (input_nc, h, w) and "B" (output_nc, scale*h, scale*w) are float32 in [-1,1]; with them come "A_paths",
         "B_paths", "names", "key" and, where the target has non-finite pixels, "B_mask". UserError naming the file
-        when it cannot be read or does not fit the flags.
+        when it cannot be read or does not fit the flags. Outside training there are "colours" too.
         """
         return as_floats(self.load_stored(index, generator))
 
@@ -118,7 +119,10 @@ class SuperResolution:
             large = _pixels(target, box)
         else:
             small, large = self._made(target, size, box, generator)
-        return self._sample(pair, small, large, generator)
+        sample = self._sample(pair, small, large, generator)
+        if not self.train:
+            sample["colours"] = Colours(pair.source, pair.target, self.scale, size)
+        return sample
 
     def _made(self, target: Prepared, size: Size, box: Box, generator: torch.Generator) -> list[np.ndarray]:
         """Return input and target of a box of the target, (h,w,C) each in file values."""

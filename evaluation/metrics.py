@@ -13,7 +13,7 @@ import json
 import math
 import pathlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import cv2
@@ -21,7 +21,7 @@ import numpy as np
 
 from evaluation import perceptual
 from evaluation.perceptual import Lpips
-from evaluation.table import format_rows, sorted_metrics
+from evaluation.table import LOWER_IS_BETTER, better_lines, format_rows, sorted_metrics
 from util.errors import UserError
 from util.files import write_text
 
@@ -57,6 +57,8 @@ def evaluate_pair(
     real: np.ndarray,
     value_range: Range | tuple[float, float] | None = None,
     lpips: Lpips | None = None,
+    *,
+    inside: bool = False,
 ) -> dict[str, float]:
     """Compare a result with the truth: ``psnr`` (dB), ``ssim``, ``rmse`` and ``mae`` (file units), ``lpips``.
 
@@ -67,6 +69,8 @@ def evaluate_pair(
         real: the same shape.
         value_range: file values of black and white; left out, the dtype's, or the truth's extremes for floats.
         lpips: from :func:`load_lpips`.
+        inside: whether SSIM counts only windows that lie within the image, as the authors' code does, instead of
+            mirroring its borders.
 
     Raises:
         UserError: the shapes differ.
@@ -82,7 +86,7 @@ def evaluate_pair(
         return dict.fromkeys(("psnr", "ssim", "rmse", "mae"), math.nan)
     difference = fake[valid].astype(np.float64) - real[valid].astype(np.float64)
     unit_fake, unit_real = (_unit(image, valid, low, high) for image in (fake, real))
-    row = {"psnr": _psnr(difference, high - low), "ssim": _ssim(unit_fake, unit_real, valid)}
+    row = {"psnr": _psnr(difference, high - low), "ssim": _ssim(unit_fake, unit_real, _counted(valid, inside))}
     row |= {"rmse": float(np.sqrt(np.mean(difference**2))), "mae": float(np.mean(np.abs(difference)))}
     if lpips is not None:
         row["lpips"] = lpips(unit_fake.clip(0, 1), unit_real.clip(0, 1))
@@ -94,13 +98,23 @@ def _psnr(difference: np.ndarray, data_range: float) -> float:
     return 10 * math.log10(data_range**2 / squared) if squared else math.inf
 
 
+def _counted(valid: np.ndarray, inside: bool) -> np.ndarray:
+    """Return the pixels (H,W) at which SSIM is averaged."""
+    if not inside:
+        return valid
+    margin = _SSIM_WINDOW // 2
+    counted = np.zeros_like(valid)
+    counted[margin:-margin, margin:-margin] = valid[margin:-margin, margin:-margin]
+    return counted
+
+
 def _ssim(fake: np.ndarray, real: np.ndarray, valid: np.ndarray) -> float:
     """Return the mean SSIM (Wang et al. 2004) over the valid pixels; NaN for images smaller than its window.
 
     The map is torchmetrics' in float64, blurred by OpenCV since torch takes thirty times as long for float64.
     Images are in units of the range.
     """
-    if min(valid.shape) < _SSIM_WINDOW:
+    if min(valid.shape) < _SSIM_WINDOW or not valid.any():
         return math.nan
     moments = (fake, real, fake * fake, real * real, fake * real)
     mean_f, mean_r, square_f, square_r, product = (_blur(moment) for moment in moments)
@@ -149,6 +163,7 @@ class MetricTable:
     def __init__(self) -> None:
         self.rows: dict[str, dict[str, float]] = {}
         self.baselines: dict[str, dict[str, float]] = {}
+        self.beside: dict[str, dict[str, dict[str, float]]] = {}  # baseline -> image -> metrics
 
     def add(self, name: str, row: Mapping[str, float]) -> None:
         """Add an image's metrics."""
@@ -157,6 +172,23 @@ class MetricTable:
     def add_baseline(self, name: str, row: Mapping[str, float]) -> None:
         """Add the mean metrics of something simpler, such as the mean map."""
         self.baselines[name] = dict(row)
+
+    def add_beside(self, baseline: str, name: str, row: Mapping[str, float]) -> None:
+        """Add what something simpler, such as bicubic enlargement, scores on one image; its mean is a baseline."""
+        self.beside.setdefault(baseline, {})[name] = dict(row)
+        self.baselines.setdefault(baseline, {})
+
+    def better(self) -> dict[str, dict[str, int]]:
+        """Return by baseline and metric on how many images the model is strictly better."""
+        return {
+            baseline: {metric: self._count_better(rows, metric) for metric in sorted_metrics(rows.values())}
+            for baseline, rows in self.beside.items()
+        }
+
+    def _count_better(self, rows: Mapping[str, Mapping[str, float]], metric: str) -> int:
+        sign = -1 if metric in LOWER_IS_BETTER else 1
+        pairs = ((self.rows[name].get(metric, math.nan), row.get(metric, math.nan)) for name, row in rows.items())
+        return sum(sign * ours > sign * theirs for ours, theirs in pairs)
 
     @property
     def metrics(self) -> list[str]:
@@ -168,12 +200,12 @@ class MetricTable:
 
         ``rmse`` is the root of the mean square, as over all pixels of equally large images: comparable with baselines.
         """
-        means = {}
-        for metric in sorted_metrics(self.rows.values()):
-            values = [row[metric] for row in self.rows.values() if not math.isnan(row.get(metric, math.nan))]
-            finite = [value for value in values if math.isfinite(value)]
-            means[metric] = _mean(finite, metric) if finite else (math.inf if values else math.nan)
-        return means
+        return mean_row(list(self.rows.values()))
+
+    def finish(self) -> None:
+        """Take the means of what was added beside the images."""
+        for baseline, rows in self.beside.items():
+            self.baselines[baseline] = mean_row(list(rows.values()))
 
     def identical(self) -> int:
         """Return how many results equal the truth exactly."""
@@ -181,7 +213,8 @@ class MetricTable:
 
     def format_table(self) -> str:
         """Return the means beside the baselines, for printing."""
-        return format_rows({f"model ({len(self.rows)} images)": self.summary()} | self.baselines)
+        table = format_rows({f"model ({len(self.rows)} images)": self.summary()} | self.baselines)
+        return "\n".join([table, *better_lines(self.better(), len(self.rows))])
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``metrics.json`` holds."""
@@ -190,6 +223,10 @@ class MetricTable:
             "identical": self.identical(),
             "mean": _plain(self.summary()),
             "baselines": {name: _plain(row) for name, row in self.baselines.items()},
+            "better": self.better(),
+            "beside": {
+                baseline: {name: _plain(row) for name, row in rows.items()} for baseline, rows in self.beside.items()
+            },
             "images": {
                 name: _plain(row) | ({"identical": True} if _is_identical(row) else {})
                 for name, row in self.rows.items()
@@ -209,10 +246,23 @@ class MetricTable:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         metrics = sorted_metrics(self.rows.values())
-        writer.writerow(["image", *metrics])
+        beside = [(name, metric) for name, rows in self.beside.items() for metric in sorted_metrics(rows.values())]
+        writer.writerow(["image", *metrics, *(f"{name}_{metric}".replace(" ", "_") for name, metric in beside)])
         for name, row in self.rows.items():
-            writer.writerow([_cell(name), *(_number(row.get(metric, math.nan)) for metric in metrics)])
+            numbers = [row.get(metric, math.nan) for metric in metrics]
+            numbers += [self.beside[other].get(name, {}).get(metric, math.nan) for other, metric in beside]
+            writer.writerow([_cell(name), *map(_number, numbers)])
         return text.getvalue()
+
+
+def mean_row(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the means of rows as :meth:`MetricTable.summary` describes them."""
+    means = {}
+    for metric in sorted_metrics(rows):
+        values = [row[metric] for row in rows if not math.isnan(row.get(metric, math.nan))]
+        finite = [value for value in values if math.isfinite(value)]
+        means[metric] = _mean(finite, metric) if finite else (math.inf if values else math.nan)
+    return means
 
 
 def _mean(values: list[float], metric: str) -> float:

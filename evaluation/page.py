@@ -15,7 +15,7 @@ from dominate.util import raw
 from PIL import Image
 
 from evaluation.style import image_row, new_page, options_fold, printable
-from evaluation.table import format_number, sorted_metrics, title
+from evaluation.table import better_lines, format_number, sorted_metrics, title
 from util.files import atomic_file, write_text
 
 ROWS_PER_PAGE = 200
@@ -29,8 +29,13 @@ class Summary(Protocol):
 
     baselines: dict[str, dict[str, float]]
 
+    rows: dict[str, dict[str, float]]
+
     def summary(self) -> dict[str, float]:
         """Return the mean metrics."""
+
+    def better(self) -> dict[str, dict[str, int]]:
+        """Return by baseline and metric on how many images the model is better."""
 
 
 class ResultsPage:
@@ -73,6 +78,7 @@ class ResultsPage:
         files: Mapping[str, pathlib.Path],
         previews: Mapping[str, np.ndarray] | None = None,
         metrics: Mapping[str, float] | None = None,
+        beside: Mapping[str, Mapping[str, float]] | None = None,
     ) -> None:
         """Add an image's row.
 
@@ -82,9 +88,10 @@ class ResultsPage:
             previews: label -> (H,W,3) uint8 of the same, stored below ``previews/`` where browsers would not show
                 the file itself well: 16-bit, float, odd channels, or very large. Left out, a stored one is used.
             metrics: of this image.
+            beside: what baselines score on it.
         """
         shown = {label: self._shown_file(path, (previews or {}).get(label)) for label, path in files.items()}
-        self._last.append(self._row(name, files, shown, metrics or {}))
+        self._last.append(self._row(name, files, shown, {"": metrics or {}} | dict(beside or {})))
         self._dirty.add(self._page_of(self._count))
         self._count += 1
         if len(self._last) == ROWS_PER_PAGE:
@@ -151,6 +158,8 @@ class ResultsPage:
                     html.td(printable(name))
                     for metric in metrics:
                         html.td(format_number(metric, row.get(metric, float("nan"))), cls="number")
+        for line in better_lines(self._table.better(), len(self._table.rows)):
+            html.p(printable(line), cls="soft")
 
     def _navigation(self, current: int) -> None:
         pages = self._pages()
@@ -169,20 +178,26 @@ class ResultsPage:
         name: str,
         files: Mapping[str, pathlib.Path],
         shown: Mapping[str, pathlib.Path],
-        metrics: Mapping[str, float],
+        metrics: Mapping[str, Mapping[str, float]],
     ) -> str:
         row = html.section(cls="card row", id=f"row{self._count + 1}")
         with row:
             with html.h3():
-                with html.span(cls="numbers"):
-                    for metric in sorted_metrics([metrics]):
-                        html.span(f"{title(metric)} ")
-                        html.b(format_number(metric, metrics[metric]))
+                for baseline, numbers in metrics.items():
+                    self._numbers(baseline, numbers)
                 html.span(printable(name))
             with image_row(len(files)):
                 for label, path in files.items():
                     self._figure(label, path, shown[label])
         return row.render(pretty=False)
+
+    def _numbers(self, baseline: str, metrics: Mapping[str, float]) -> None:
+        with html.span(cls="numbers" if not baseline else "numbers beside"):
+            if baseline:
+                html.span(f"{printable(baseline)}: ")
+            for metric in sorted_metrics([metrics]):
+                html.span(f"{title(metric)} ")
+                html.b(format_number(metric, metrics[metric]))
 
     def _figure(self, label: str, path: pathlib.Path, shown: pathlib.Path) -> None:
         with html.figure():

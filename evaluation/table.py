@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
-METRICS = {"psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "rmse": "RMSE", "mae": "MAE"}
-_PLACES = {"psnr": 2, "ssim": 4, "lpips": 4}
+METRICS = {
+    **{"psnr": "PSNR", "ssim": "SSIM", "psnr_y": "PSNR Y", "ssim_y": "SSIM Y"},
+    **{"lpips": "LPIPS", "rmse": "RMSE", "mae": "MAE"},
+}
+LOWER_IS_BETTER = ("lpips", "rmse", "mae")
+_PLACES = {"psnr": 2, "ssim": 4, "psnr_y": 2, "ssim_y": 4, "lpips": 4}
 
 
 def sorted_metrics(rows: Iterable[Mapping[str, float]]) -> list[str]:
@@ -37,6 +41,15 @@ def format_rows(rows: Mapping[str, Mapping[str, float]]) -> str:
         lines.append([name, *(format_number(metric, row.get(metric, math.nan)) for metric in metrics)])
     widths = [max(len(line[column]) for line in lines) for column in range(len(metrics) + 1)]
     return "\n".join(_columns(line, widths) for line in lines)
+
+
+def better_lines(better: Mapping[str, Mapping[str, int]], images: int) -> list[str]:
+    """Return a line for each baseline: on how many of the images the model is better, by metric."""
+    lines = []
+    for baseline, counts in better.items():
+        shown = ", ".join(f"{title(metric)} {counts[metric]}" for metric in sorted_metrics([counts]))
+        lines.append(f"better than {baseline}, of {images} image{'s' * (images != 1)}: {shown}")
+    return lines
 
 
 def _columns(line: list[str], widths: list[int]) -> str:

@@ -1,4 +1,4 @@
-"""Make demo data; split, combine and audit a data set; measure what trivial predictions would score."""
+"""Make demo data; split, combine and audit a data set; cut videos into pictures; measure trivial predictions."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ COMMANDS = {
     "combine": "join two folders into images with A and B side by side",
     "audit": "look for broken, constant, duplicate and mismatched images",
     "cache": "decode and resize images before the training reads them",
+    "frames": "take pictures out of a video, one a second",
     "baselines": "RMSE of the mean map and of a regression on intensity alone",
 }
 

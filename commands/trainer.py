@@ -141,8 +141,7 @@ def _enter(stage: Stage, updater: Updater) -> None:
     """Set the weight decay of a stage."""
     if stage.weight_decay is not None:
         for optimizer in updater.optimizers.values():
-            for group in optimizer.adam.param_groups:
-                group["weight_decay"] = stage.weight_decay
+            optimizer.set_weight_decay(stage.weight_decay)
 
 
 def _test_norm(values: dict[str, Any]) -> str:

@@ -96,7 +96,7 @@ class MemoryNeed:
 
     Args:
         fixed: of this process before the first step, weights and moments included.
-        gradients: of all players.
+        gradients: of all players, and what a rollback would bring back.
         per_batch: kept for backward whatever the batch size, such as weights cast to bf16.
         per_image: kept for backward for each image that is computed at a time.
     """

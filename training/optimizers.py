@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from training.settings import OptimizerOptions
+from util.errors import UserError
 
 _KINDS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
@@ -27,9 +28,10 @@ class Optimizer:
     def __init__(self, parameters: Sequence[nn.Parameter], options: OptimizerOptions, rate: float) -> None:
         self.parameters, self.options, self.initial_rate = list(parameters), options, rate
         self._stored = [nn.Parameter(_as_stored(parameter)) for parameter in self.parameters]
-        self.adam = _KINDS[options.optimizer](
-            self._stored, rate, (options.beta1, options.beta2), weight_decay=options.weight_decay, fused=True
-        )
+        biases = [stored for stored in self._stored if stored.ndim < 2]
+        groups = [{"params": [stored for stored in self._stored if stored.ndim >= 2]}, {"params": biases}]
+        self.adam = _KINDS[options.optimizer](groups, rate, (options.beta1, options.beta2), fused=True)
+        self.set_weight_decay(options.weight_decay)
         for stored in self._stored:  # written, so that their memory is taken now
             moments = {name: torch.empty_like(stored).zero_() for name in ("exp_avg", "exp_avg_sq")}
             steps = torch.zeros((), dtype=torch.float32, device=stored.device)
@@ -40,6 +42,11 @@ class Optimizer:
         for group in self.adam.param_groups:
             group["lr"] = self.initial_rate * factor
         return self.initial_rate * factor
+
+    def set_weight_decay(self, decay: float) -> None:
+        """Set the decay of weights; scales and shifts of norms, and biases, have none."""
+        self.adam.param_groups[0]["weight_decay"] = decay
+        self.adam.param_groups[1]["weight_decay"] = 0.0
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -73,7 +80,7 @@ class Optimizer:
         """
         if self.options.weight_l1:
             for parameter in self.parameters:
-                if parameter.grad is not None:
+                if parameter.grad is not None and parameter.ndim >= 2:
                     parameter.grad.add_(parameter.detach().sign(), alpha=self.options.weight_l1)
         if self.options.agc:
             from timm.utils.agc import adaptive_clip_grad
@@ -94,22 +101,27 @@ class Optimizer:
         return [*(parameter.detach() for parameter in self.parameters), *moments]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the moments, in the shapes of the weights, and the rates, in plain types."""
-        plain = self.adam.state_dict()
-        shaped = {
-            index: {name: _as_shaped(value, self.parameters[index]) for name, value in state.items()}
-            for index, state in plain["state"].items()
+        """Return the moments in the order and shapes of the weights; the trainer sets the rates."""
+        return {
+            "state": {
+                index: {name: _as_shaped(value, parameter) for name, value in self.adam.state[stored].items()}
+                for index, (parameter, stored) in enumerate(zip(self.parameters, self._stored, strict=True))
+            }
         }
-        return plain | {"state": shaped}
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Copy saved moments into place, whatever memory layout the weights have here."""
+        """Copy saved moments into place, whatever memory layout the weights have here.
+
+        Raises:
+            UserError: they belong to other weights.
+        """
+        saved = [state["state"][index]["exp_avg"].shape for index in sorted(state["state"])]
+        if saved != [parameter.shape for parameter in self.parameters]:
+            raise UserError("--continue_train: the saved run trains other weights; give the --freeze that it was given")
         for index, parameter in enumerate(self.parameters):
             for name, value in state["state"].get(index, {}).items():
                 _as_shaped(self.adam.state[self._stored[index]][name], parameter).copy_(value)
-        for group, saved in zip(self.adam.param_groups, state["param_groups"], strict=True):
-            group["lr"] = saved["lr"]
 
 
 def _is_channels_last(tensor: Tensor) -> bool:

@@ -197,7 +197,8 @@ class PhaseRunner:
     @contextlib.contextmanager
     def _others_frozen(self, phase: Phase) -> Iterator[None]:
         """Keep the other players' weights out of the graph of this phase's loss."""
-        others = [weight for name, weights in self.weights.items() if name != phase.name for weight in weights]
+        own = set(map(id, self.weights[phase.name]))
+        others = [weight for weights in self.weights.values() for weight in weights if id(weight) not in own]
         for weight in others:
             weight.requires_grad_(False)
         try:

@@ -7,7 +7,7 @@ import datetime
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -99,6 +99,18 @@ class Ranks:
         box = [value]
         dist.broadcast_object_list(box, src=0)
         return box[0]
+
+    def first_does(self, work: Callable[[], None]) -> None:
+        """Let rank 0 do something; UserError on all ranks where it fails, so that none waits for the others."""
+        reason = ""
+        if self.first:
+            try:
+                work()
+            except UserError as error:
+                reason = str(error)
+        reason = self.from_first(reason)
+        if reason:
+            raise UserError(reason)
 
     def clock(self) -> float:
         """Return the seconds of rank 0's monotonic clock."""

@@ -53,8 +53,7 @@ class Saver:
 
     def resume(self, position: Position, labels: Sequence[str]) -> None:
         """Write the weight files that follow from a state; a crash after the state's save leaves older ones."""
-        if self.updater.ranks.first:
-            self.write_weights(labels)
+        self.updater.ranks.first_does(lambda: self.write_weights(labels))
         self._asked = position
         self.latest = position if "latest" in labels else None
 
@@ -65,10 +64,12 @@ class Saver:
             UserError: weights are not finite, the disk is full or the folder is gone; the save before is intact.
         """
         self._check_finite(position)
-        if self.updater.ranks.first:
-            save_state(self.folder, state | {"labels": list(labels)})
-            self.write_weights(labels)
+        self.updater.ranks.first_does(lambda: self._write(state | {"labels": list(labels)}))
         self.latest = position if "latest" in labels else self.latest
+
+    def _write(self, state: dict[str, Any]) -> None:
+        save_state(self.folder, state)
+        self.write_weights(state["labels"])
 
     def _check_finite(self, position: Position) -> None:
         """UserError when weights have become infinite or no numbers; going on from them would be of no use."""

@@ -56,7 +56,8 @@ def clock_factor(options: ScheduleOptions, share: float) -> float:
 class Schedule:
     """The rate factor of every step: the policy's, times that of the warm-up and of the milestones passed.
 
-    ``plateau`` divides by 5 after 5 values in a row that are not 1 % better than the best before.
+    ``plateau`` has patience for 5 values in a row that are not 1 % better than the best before, and divides by 5 at the
+    sixth, as torch's ReduceLROnPlateau(factor=0.2, patience=5, threshold=0.01).
     """
 
     patience, threshold, shrink = 5, 0.01, 0.2

@@ -16,8 +16,10 @@ class OptimizerOptions:
     lr_D: float | None = option(None, "initial learning rate of the discriminators; none: --lr", minimum=0)
     beta1: float = option(0.5, "momentum term of Adam", minimum=0, maximum=0.999)
     beta2: float = option(0.999, "decay of Adam's second moment", minimum=0, maximum=0.99999)
-    weight_decay: float = option(0.0, "L2 penalty of adam, decoupled decay of adamw", minimum=0)
-    weight_l1: float = option(0.0, "L1 penalty of the weights", minimum=0)
+    weight_decay: float = option(
+        0.0, "L2 penalty of adam, decoupled decay of adamw; not of biases and norms", minimum=0
+    )
+    weight_l1: float = option(0.0, "L1 penalty of the weights, not of biases and norms", minimum=0)
     clip_grad: float = option(0.0, "largest norm of each player's gradient; 0 does not clip", minimum=0)
     agc: float = option(0.0, "adaptive gradient clipping by this factor, such as 0.01; 0 does not clip", minimum=0)
     d_steps: int = option(1, "the generators learn in every so many steps, the discriminators in each", minimum=1)
@@ -54,8 +56,9 @@ class ScheduleOptions:
     )
     lr_policy: str = option(
         "linear",
-        "learning rate over the epochs; plateau divides it by 5 after 5 validations without 1 % better --best_metric, "
-        "or 5 epochs without 1 % less generator loss where nothing is validated",
+        "learning rate over the epochs; plateau has patience for 5 validations in a row without 1 % better "
+        "--best_metric and divides it by 5 at the sixth; where nothing is validated it looks at each epoch's generator "
+        "loss",
         choices=("linear", "step", "plateau", "cosine"),
     )
     lr_decay_iters: int = option(50, "the step policy divides the rate by 10 every so many epochs", minimum=1)

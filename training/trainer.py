@@ -109,7 +109,7 @@ class Trainer:
 
     def _train_epoch(self, stop: StopRequest) -> None:
         began = self._begin_step()
-        for batch in self.loader.epoch(self.position.epoch, self.position.iters):
+        for batch in self._batches(self.position.iters):
             self._step(batch, time.perf_counter() - began)
             if not self._epoch_is_over:
                 self._save(*self.saver.labels(self.position))
@@ -118,6 +118,21 @@ class Trainer:
             began = self._begin_step()
         if self._epoch_is_over:
             self._end_epoch()
+
+    def _batches(self, offset: int) -> Iterator[Batch]:
+        """Yield the rest of the epoch; UserError on all processes when one of them cannot read its share."""
+        ranks, batches = self.updater.ranks, iter(self.loader.epoch(self.position.epoch, offset))
+        while True:
+            batch, reason = None, ""
+            try:
+                batch = next(batches, None)
+            except UserError as error:
+                reason = str(error)
+            if ranks.any(bool(reason), self.updater.device):
+                raise UserError(next(filter(None, ranks.gather_rows({ranks.rank: reason}).values())))
+            if batch is None:
+                return
+            yield batch
 
     def _begin_step(self) -> float:
         """Return the time at which waiting for a batch begins."""
@@ -190,7 +205,7 @@ class Trainer:
         before = _on_cpu(self.updater.state_dict())  # not on a GPU, whose memory the steps need
         offset = 0 if self._epoch_is_over else self.position.iters
         seconds = []
-        for _, batch in zip(range(steps), self.loader.epoch(self.position.epoch, offset), strict=False):
+        for _, batch in zip(range(steps), self._batches(offset), strict=False):
             began = time.perf_counter()
             losses = self.updater.step(batch, self.position.step)
             [value.item() for value in losses.values()]  # wait for the device

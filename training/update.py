@@ -196,10 +196,12 @@ class Updater:
         """
         weights = [weight for optimizer in self.optimizers.values() for weight in optimizer.parameters]
         gradients = sum(weight.numel() * weight.element_size() for weight in weights)
+        undone = [tensor for phase in self.phases[:-1] for tensor in self.optimizers[phase.name].tensors()]
+        copies = sum(tensor.nbytes for tensor in undone) if self._undoes else 0
         casts = sum(2 * weight.numel() for weight in weights) if self.compute.halves else 0
         fixed = process_memory(self.device)
         kept = self._bytes_kept(select(batch, slice(0, 1), len(batch["A"])) | {"total": 1, "counts": [1]})
-        return MemoryNeed(fixed, gradients, casts, max(0, kept - casts))
+        return MemoryNeed(fixed, gradients + copies, casts, max(0, kept - casts))
 
     def _bytes_kept(self, batch: Batch) -> int:
         """Return the bytes that all phases of a step keep for backward; an upper bound of what lives at a time."""

@@ -48,13 +48,12 @@ class Validations:
         costs = {variant: self.best.cost(row) for variant, row in found.scores.items() if variant.usual}
         winner = min(costs, key=lambda variant: costs[variant])
         if self.best.improves(costs[winner]):  # written first: what cannot be written is not remembered as the best
-            self._keep(winner, found.scores[winner][self.best.metric], position)
+            value = found.scores[winner][self.best.metric]
+            self.saver.updater.ranks.first_does(lambda: self._keep(winner, value, position))
         self.best.observe(costs[winner])
         return costs[winner]
 
     def _keep(self, winner: Variant, value: float, position: Position) -> None:
-        if not self.saver.updater.ranks.first:
-            return
         self.saver.save_best(averaged=winner.averaged)
         write_best(self.saver.folder, position, self.best.metric, value, winner.averaged)
 

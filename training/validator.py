@@ -79,7 +79,8 @@ class Validator:
     count: int
     metric: str = "psnr"
     lpips: Lpips | None = None
-    _failed: set[int] = field(default_factory=set)
+    _failed: dict[int, str] = field(default_factory=dict)
+    _told: set[int] = field(default_factory=set)
 
     @property
     def measures(self) -> bool:
@@ -96,6 +97,7 @@ class Validator:
             for variant in variants:
                 scores[variant], shown = self._measure(variant)
                 pictures |= {label: shown[label] for label in shown if variant.usual and label not in pictures}
+        self._tell()
         seconds = (time.perf_counter() - began) / max(1, self.count * len(variants))
         return Validation({variant: row for variant, row in scores.items() if row}, pictures, seconds)
 
@@ -134,11 +136,17 @@ class Validator:
             try:
                 sample = self.dataset.load(index, random)
             except UserError as error:
-                if index not in self._failed:
-                    print(f"validation leaves out: {error}", file=sys.stderr)
-                self._failed.add(index)
+                self._failed[index] = str(error)
                 continue
             yield index, sample
+
+    def _tell(self) -> None:
+        """Name the files that any of the processes could not read, each once, on the first."""
+        ranks = self.previewer.updater.ranks
+        for index, message in ranks.gather_rows(self._failed).items():
+            if ranks.first and index not in self._told:
+                print(f"validation leaves out: {message}", file=sys.stderr)
+            self._told.add(index)
 
     def _compare(self, images: Mapping[str, Tensor], sample: Mapping[str, Any], variant: Variant) -> dict[str, float]:
         fake = self.domains.values("fake_B", images["fake_B"][0])

@@ -11,10 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from commands.build import build_model
-from models.base import TranslationModel
-from options.train_options import TrainOptions
-from training.guards import EXPLOSION, Guard
+from models.base import Batch, Images, Losses, Phase, TranslationModel
+from training.guards import EXPLOSION, Guard, Undo
 from training.settings import OptimizerOptions, StepOptions
 from training.update import Updater
 from util.device import Compute
@@ -25,12 +23,9 @@ PAIRED, CYCLE = ["--model", "pix2pix", "--norm", "batch"], ["--model", "cycle_ga
 
 
 @pytest.fixture
-def make(tiny: list[str]) -> Make:
-    def build(*words: str) -> TranslationModel:
-        options = TrainOptions().parse(["--dataroot", ".", *tiny, "--init_gain", "0.2", *words])
-        return build_model(options, train=True).train()
-
-    return build
+def make(make: Make) -> Make:
+    """Return models in single precision."""
+    return lambda *words: make(*words).float()
 
 
 def batch(number: int) -> dict[str, Any]:
@@ -118,6 +113,57 @@ def test_rollback_undoes_the_players_that_had_already_learned(make: Make) -> Non
         ran.append(not same(snapshot(step), start))
     assert ran.count(False) == 1, "the step with the glitch changed nothing, not even the discriminator"
     assert not same(states["skip"][0]["networks"], states["rollback"][0]["networks"]), "skip keeps the discriminator's"
+
+
+class Shared(TranslationModel):
+    """Three players, two of which train the same network; the last one fails when it is told to."""
+
+    visuals = {"fake_B": "B"}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+        self.fails = False
+
+    def forward(self, batch: Batch) -> Images:
+        return {"fake_B": self.two(self.one(batch["A"]))}
+
+    def near(self, batch: Batch, images: Images) -> Losses:
+        return {"near": (images["fake_B"] - batch["B"]).square().mean()}
+
+    def small(self, batch: Batch, images: Images) -> Losses:
+        return {"small": self.one(batch["A"]).square().mean() * (math.nan if self.fails else 1.0)}
+
+    def phases(self) -> tuple[Phase, ...]:
+        return (
+            Phase("near", ("one", "two"), self.near, through_images=True),
+            Phase("nearer", ("one",), self.near, through_images=True),
+            Phase("small", ("one",), self.small),
+        )
+
+
+def test_networks_that_players_share_are_kept_once_and_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    step = updater(Shared(), on_nan="rollback")
+    step.step(batch(0), 0)
+    before, kept = snapshot(step), []
+    monkeypatch.setattr("training.transaction.Undo", lambda tensors: kept.append(Undo(tensors)) or kept[-1])
+    step.model.fails = True
+    step.step(batch(1), 1)
+    assert same(snapshot(step), before)
+    weights = {weight.data_ptr() for weight in step.model.parameters()}
+    copied = [tensor.data_ptr() for undo in kept for tensor in undo.tensors if tensor.data_ptr() in weights]
+    assert sorted(copied) == sorted(weights)
+    step.model.fails = False
+    step.step(batch(2), 2)
+    assert not same(snapshot(step)["networks"], before["networks"])
+
+
+def test_what_rollback_keeps_is_in_the_estimate_of_memory(make: Make) -> None:
+    skipping, undoing = updater(make(*PAIRED)), updater(make(*PAIRED), on_nan="rollback")
+    more = undoing.memory_need(batch(0)).gradients - skipping.memory_need(batch(0)).gradients
+    discriminator = sum(weight.nbytes for weight in undoing.optimizers["D"].parameters)
+    assert 3 * discriminator <= more < 3.1 * discriminator, "weights and both moments of the player before the last"
 
 
 def test_rollback_undoes_generators_averages_and_histories_too(make: Make) -> None:

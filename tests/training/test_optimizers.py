@@ -11,6 +11,7 @@ from torch import nn
 
 from training.optimizers import Optimizer
 from training.settings import OptimizerOptions
+from util.errors import UserError
 
 
 def network() -> nn.Sequential:
@@ -40,7 +41,8 @@ def test_it_is_torchs_optimizer(kind: str) -> None:
     ours, theirs = network(), network()
     reference = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[kind]
     learn(ours, make(ours, optimizer=kind, beta1=0.7, beta2=0.9, weight_decay=0.1))
-    learn(theirs, reference(theirs.parameters(), 0.01, (0.7, 0.9), weight_decay=0.1, foreach=False))
+    decays = [{"params": [p], "weight_decay": 0.1 if p.ndim > 1 else 0.0} for p in theirs.parameters()]
+    learn(theirs, reference(decays, 0.01, (0.7, 0.9), foreach=False))
     assert torch.allclose(weights(ours), weights(theirs), atol=1e-12)
 
 
@@ -94,6 +96,27 @@ def test_saved_moments_go_on_in_any_memory_layout() -> None:
     learn(first, optimizer)
     learn(second, other)
     assert torch.allclose(weights(second), weights(first), atol=1e-10)
+
+
+def test_moments_of_other_weights_are_refused() -> None:
+    net = network()
+    state = make(net).state_dict()
+    net[0].requires_grad_(False)
+    frozen = Optimizer([p for p in net.parameters() if p.requires_grad], OptimizerOptions(), 0.01)
+    with pytest.raises(UserError, match="--continue_train: the saved run trains other weights"):
+        frozen.load_state_dict(state)
+
+
+def test_penalties_spare_biases() -> None:
+    for options in ({"weight_decay": 1.0, "optimizer": "adamw"}, {"weight_l1": 1.0}):
+        net = network()
+        before = copy.deepcopy(net.state_dict())
+        optimizer = make(net, **options)
+        for parameter in net.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        optimizer.step(optimizer.norm())
+        moved = {key for key, value in net.state_dict().items() if not torch.equal(value, before[key])}
+        assert moved == {"0.weight", "2.weight"}
 
 
 def test_the_state_exists_before_the_first_step() -> None:

@@ -9,9 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from commands.build import build_model
 from models.base import Losses, TranslationModel
-from options.train_options import TrainOptions
 from training.guards import Undo
 from training.parts import StepBatch, fit_sizes
 from training.settings import OptimizerOptions, StepOptions
@@ -27,15 +25,6 @@ METHODS = {
     "cycle_gan": ["--model", "cycle_gan"],
     "relativistic": ["--model", "pix2pix", "--norm", "instance", "--gan_mode", "relativistic"],
 }
-
-
-@pytest.fixture
-def make(tiny: list[str]) -> Make:
-    def build(*words: str) -> TranslationModel:
-        options = TrainOptions().parse(["--dataroot", ".", *tiny, "--init_gain", "0.2", *words])
-        return build_model(options, train=True).double().train()
-
-    return build
 
 
 def batches(count: int, size: int) -> Iterator[dict[str, Any]]:

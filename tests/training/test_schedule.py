@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,6 +67,21 @@ def test_plateau_keeps_the_rate_while_the_loss_falls() -> None:
 def test_plateau_lowers_the_rate_when_the_loss_is_stale() -> None:
     found = plateau([1.0] * 16)
     assert found == pytest.approx([1] * 7 + [0.2] * 6 + [0.04] * 3)
+
+
+def test_plateau_is_torchs() -> None:
+    random = torch.Generator().manual_seed(0)
+    costs = (torch.rand(200, generator=random) + torch.linspace(2, 1, 200)).tolist()
+    weight = torch.nn.Parameter(torch.zeros(()))
+    theirs = torch.optim.SGD([weight], lr=1.0)
+    reference = torch.optim.lr_scheduler.ReduceLROnPlateau(theirs, factor=0.2, patience=5, threshold=0.01, eps=0)
+    ours, rates = Schedule(ScheduleOptions(lr_policy="plateau")), []
+    for cost in costs:
+        ours.observe(cost)
+        reference.step(cost)
+        rates.append(ours.factor(1, 0))
+        assert rates[-1] == pytest.approx(theirs.param_groups[0]["lr"])
+    assert len(set(rates)) > 3
 
 
 def test_plateau_looks_at_relative_progress_of_negative_losses_too() -> None:

@@ -11,9 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from commands.build import build_model
 from models.base import Batch, Images, Losses, Phase, TranslationModel
-from options.train_options import TrainOptions
 from training.guards import Undo
 from training.settings import OptimizerOptions, StepOptions
 from training.update import Updater
@@ -22,15 +20,6 @@ from util.noise import mix, rand, sample_noise
 
 STEPS, SEED, RATE = 4, 3, 0.0002
 Make = Callable[..., TranslationModel]
-
-
-@pytest.fixture
-def make(tiny: list[str]) -> Make:
-    def build(*words: str) -> TranslationModel:
-        options = TrainOptions().parse(["--dataroot", ".", *tiny, "--init_gain", "0.2", *words])
-        return build_model(options, train=True).double().train()
-
-    return build
 
 
 def batches(count: int = STEPS, size: int = 2) -> list[dict[str, Any]]:

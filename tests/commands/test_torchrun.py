@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
+from training.checkpoint import load_state
+
 Words = Callable[[str], list[str]]
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DIES = """
@@ -91,6 +93,20 @@ def test_a_killed_process_is_started_again_and_the_run_goes_on(
     done = torchrun(2, [str(script), *arguments], restarts=1)
     assert done.returncode == 0, done.stderr[-2000:]
     assert torch.allclose(weights(folder_of(arguments)), alone, atol=1e-4)
+
+
+def test_a_file_that_one_process_cannot_read_ends_all_of_them_saved(
+    words: Words, aligned: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    data = shutil.copytree(aligned, tmp_path / "data")
+    shutil.copy(data / "train" / "04.png", data / "train" / "06.png")
+    (data / "train" / "07.png").write_bytes((data / "train" / "05.png").read_bytes()[:-40])
+    arguments = words("damaged")
+    arguments[arguments.index("--dataroot") + 1] = str(data)
+    done = torchrun(2, ["train.py", *arguments[:-2], "--serial_batches", *arguments[-2:]])
+    assert done.returncode != 0 and "error: " in done.stderr and "07.png: not a readable image" in done.stderr
+    assert "Connection closed by peer" not in done.stderr, "both end by themselves"
+    assert load_state(folder_of(arguments))["position"] == (1, 6, 3, 6)
 
 
 def test_testing_is_shared_and_one_page_shows_all(words: Words, alone: torch.Tensor, tmp_path: pathlib.Path) -> None:

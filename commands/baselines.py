@@ -19,7 +19,7 @@ def baseline_rows(options: Options, test: Any, names: Collection[str]) -> dict[s
     """Return ``{baseline: {"rmse": value}}`` in file units for the named test pairs, fitted on training pairs.
 
     Empty where images are resized or cropped, since files are measured as they are; where source and target are
-    halves of one file; and where there is no readable training split to fit on.
+    made of one file; and where there is no readable training split to fit on.
     """
     if options.values["preprocess"] != "none":
         return {}
@@ -35,5 +35,5 @@ def baseline_rows(options: Options, test: Any, names: Collection[str]) -> dict[s
 
 
 def _files(pairs: Any) -> list[tuple[Any, Any]]:
-    kept: list[Pair] = [pair for pair in pairs if not pair.joined]
+    kept: list[Pair] = [pair for pair in pairs if not pair.joined and pair.source != pair.target]
     return [(pair.source, pair.target) for pair in kept]

@@ -78,6 +78,17 @@ def test_unsigned_differences_do_not_wrap() -> None:
     assert evaluate_pair(np.zeros((16, 16), np.uint8), np.full((16, 16), 3, np.uint8), BYTE)["mae"] == 3
 
 
+def test_ssim_of_windows_inside_leaves_the_border_out() -> None:
+    real = picture()
+    fake = real.copy()
+    fake[0] = 255 - fake[0]
+    mirrored, inside = (evaluate_pair(fake, real, BYTE, inside=flag)["ssim"] for flag in (False, True))
+    reference = StructuralSimilarityIndexMeasure(data_range=255.0, return_full_image=True)
+    images = (torch.from_numpy(x).permute(2, 0, 1)[None].double() for x in (fake, real))
+    whole = reference(*images)[1][0].numpy()
+    assert inside == pytest.approx(whole[:, 5:-5, 5:-5].mean(), abs=1e-6) and inside > mirrored
+
+
 def test_unknown_target_pixels_do_not_count() -> None:
     real = picture().astype(np.float32)
     fake = real + 5
@@ -121,6 +132,25 @@ def test_means_leave_out_what_is_infinite_or_undefined() -> None:
 
 def test_the_mean_rmse_is_over_all_pixels_alike() -> None:
     assert table().summary()["rmse"] == pytest.approx(math.sqrt((0 + 16 + 64) / 3))
+
+
+def test_baselines_of_each_image_have_means_and_counts_of_better_results(tmp_path: pathlib.Path) -> None:
+    rows = table()
+    for name, row in (
+        ("perfect", {"psnr": 20.0, "ssim": 1.0, "rmse": 5.0}),
+        ("sub/good", {"psnr": 30.0, "ssim": 0.8, "rmse": 4.5}),
+        ("=poor", {"psnr": 22.0, "ssim": 0.5, "rmse": 7.0}),
+    ):
+        rows.add_beside("plain way", name, row)
+    rows.finish()
+    assert rows.better() == {"plain way": {"psnr": 1, "ssim": 1, "rmse": 2}}, "equal or unknown is not better"
+    assert rows.baselines["plain way"]["psnr"] == pytest.approx(24)
+    assert "better than plain way, of 3 images: PSNR 1, SSIM 1, RMSE 2" in rows.format_table()
+    rows.write(tmp_path)
+    content = json.loads((tmp_path / "metrics.json").read_text())
+    assert content["better"]["plain way"]["rmse"] == 2 and content["beside"]["plain way"]["=poor"]["ssim"] == 0.5
+    with (tmp_path / "metrics.csv").open() as file:
+        assert [row["plain_way_psnr"] for row in csv.DictReader(file)] == ["20", "30", "22"]
 
 
 def test_means_of_identical_images_are_infinite() -> None:

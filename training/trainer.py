@@ -251,8 +251,8 @@ class Trainer:
 
     def _extras(self) -> dict[str, Any]:
         """Return the optional parts that have a state of their own."""
-        parts = {"validation": self.validations, "budget": self.budget, "indicators": self.reporter.indicators}
-        parts["reporter"] = self.reporter
+        parts: dict[str, Any] = {"validation": self.validations, "budget": self.budget}
+        parts |= {"indicators": self.reporter.indicators, "reporter": self.reporter}
         return {name: part for name, part in parts.items() if part is not None}
 
 

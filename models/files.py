@@ -60,8 +60,9 @@ def load_networks(networks: dict[str, nn.Module], folder: pathlib.Path, epoch: s
 def load_into(network: nn.Module, path: pathlib.Path) -> None:
     """Load one weight file into a network; UserError when it holds another architecture."""
     read = load_weights(path)
-    if hasattr(network, "adopt"):
-        network.adopt(read, str(path))
+    adopt = getattr(network, "adopt", None)
+    if callable(adopt):
+        adopt(read, str(path))
     state = clean_state_dict(read, network)
     expected = network.state_dict()
     wrong = [key for key in expected if key not in state or state[key].shape != expected[key].shape]

@@ -56,7 +56,8 @@ class VGG19Features:
 
     def __call__(self, x: Tensor) -> dict[str, Tensor]:
         """Return the asked layers of (N,C,H,W) in [-1,1], C = 1 or 3 and H, W at least 16, by name."""
-        x, found = _normalise(x), {}
+        x = _normalise(x)
+        found: dict[str, Tensor] = {}
         self._follow(x)
         for name, (weight, bias) in self._convolutions.items():
             if name.endswith("_1") and name != "relu1_1":

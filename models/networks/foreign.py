@@ -84,8 +84,9 @@ def clean_state_dict(state: Mapping[str, Any], network: nn.Module | None = None)
     plain = _unwrap(state)
     if plain is None:
         raise UserError("the weights hold no state dict of tensors; save the network's state_dict() and give that")
-    if hasattr(network, "own_state"):
-        return network.own_state(plain)  # it may hold the same weights under other names
+    own_state = getattr(network, "own_state", None)
+    if callable(own_state):
+        return own_state(plain)  # it may hold the same weights under other names
     while all(key.startswith("module.") for key in plain):
         plain = {key.removeprefix("module."): value for key, value in plain.items()}
     known = None if network is None else set(network.state_dict())

@@ -33,8 +33,9 @@ def init_weights(
     that, and is "normal" for the others. UserError if ``init_type`` is unknown.
     """
     if init_type == "published":
-        if hasattr(module, "initialise"):
-            module.initialise(generator)
+        own = getattr(module, "initialise", None)
+        if callable(own):
+            own(generator)
             return module
         init_type = "normal"
     if init_type not in _FILL:
@@ -67,7 +68,7 @@ def init_uniform(layers: Iterable[nn.Module], generator: torch.Generator | None 
             _settle(layer)
 
 
-def _weight(layer: nn.Module) -> nn.Parameter | None:
+def _weight(layer: nn.Module) -> Tensor | None:
     """Return the weight of a convolution or linear layer, the one that is trained where a norm of it is used."""
     if isinstance(layer, (*_CONVOLUTIONS, nn.Linear)):
         return layer.weight
@@ -76,5 +77,6 @@ def _weight(layer: nn.Module) -> nn.Parameter | None:
 
 def _settle(layer: nn.Module) -> None:
     """Let a layer follow its new weight where it keeps more about it."""
-    if hasattr(layer, "settle"):
-        layer.settle()
+    settle = getattr(layer, "settle", None)
+    if callable(settle):
+        settle()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from models.losses import perceptual
-from models.losses.perceptual import VGG19Features, VGGPerceptualLoss
+from models.losses.perceptual import VGG19Features, VGGPerceptualLoss, parse_layers
 from util.errors import UserError
 
 REAL = pathlib.Path(__file__).resolve().parents[4] / "shared/data/weights/vgg19_features_fp16.safetensors"
@@ -123,3 +123,26 @@ def test_real_weights_rank_a_blur_below_another_picture() -> None:
     )
     slightly = picture + 0.02 * torch.randn(picture.shape, generator=generator)
     assert loss(slightly, picture) < loss(other, picture)
+
+
+def test_layers_before_the_activation_keep_their_signs(weights: pathlib.Path) -> None:
+    x = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    found = VGG19Features(small_state(), ("conv2_1", "relu2_1", "conv5_4"))(x)
+    assert list(found) == ["relu2_1", "conv2_1", "conv5_4"] and found["conv2_1"].min() < 0
+    assert torch.equal(found["conv2_1"].relu(), found["relu2_1"])
+    before, after = (VGGPerceptualLoss(weights, {layer: 1.0}) for layer in ("conv5_4", "relu5_4"))
+    assert before(x, -x) > after(x, -x)
+
+
+def test_the_squared_distance_is_that_of_the_features(weights: pathlib.Path) -> None:
+    x = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    ours, features = VGGPerceptualLoss(weights, {"conv1_2": 0.5}, "mse"), VGG19Features(small_state(), ("conv1_2",))
+    wanted = 0.5 * (features(x)["conv1_2"] - features(-x)["conv1_2"]).square().mean()
+    torch.testing.assert_close(ours(x, -x), wanted)
+
+
+def test_layers_are_written_with_or_without_weights() -> None:
+    assert parse_layers(("conv1_2:0.1", "relu5_4")) == {"conv1_2": 0.1, "relu5_4": 1.0}
+    assert parse_layers(()) is None
+    with pytest.raises(UserError, match="--vgg_layers conv5_4:much: write a layer"):
+        parse_layers(("conv5_4:much",))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from data import DATASETS
 from data.common import CommonDataOptions, LoaderOptions
 from inference.settings import InferenceOptions
 from options.base_options import BaseOptions, RunOptions, check_value_range, root_flags
@@ -82,6 +83,8 @@ class TestOptions(BaseOptions):
         if given.get("model") not in (None, source.values["model"]):
             for name in _OF_THE_DATA_SET:
                 source.values.pop(name, None)
+            if _cuts_patches(saved.get("dataset_mode", {}).get("value")):
+                source.values["preprocess"] = "none"  # a photo is enlarged whole
         return [source, defaults]
 
     def of_other_scripts(self) -> dict[str, str]:
@@ -110,6 +113,11 @@ class TestOptions(BaseOptions):
         if values["test_norm"] == "auto" and saved.get("batch_size", {}).get("value", 1) > 1:
             return options.replace("training by batches", test_norm="running")
         return options
+
+
+def _cuts_patches(mode: Any) -> bool:
+    """Return whether a data set cuts images in training alone."""
+    return mode in DATASETS.names() and hasattr(DATASETS.options(mode), "enlargement")
 
 
 def weights_label(epoch: str, load_iter: int) -> str:

@@ -112,6 +112,14 @@ def test_a_folder_of_mixed_photos_is_enlarged_under_the_same_names(root: pathlib
     assert deep.dtype == np.uint16 and deep.shape == (80, 104, 3)
 
 
+def test_photos_without_targets_are_enlarged_whole(root: pathlib.Path) -> None:
+    _train(root, "--scale", "2")
+    words = ["--model", "test", "--dataroot", str(root / "photos"), "--name", "run", "--gpu_ids", "-1"]
+    words += ["--checkpoints_dir", str(root), "--results_dir", str(root / "results")]
+    assert TestingSession(TestOptions().parse(words)).run() == 0
+    assert read_image(root / "results/run/test_latest/images/3_fake.png").shape == (80, 104, 3)
+
+
 def test_a_network_of_another_scale_is_refused_in_one_line(root: pathlib.Path) -> None:
     with pytest.raises(UserError, match="--scale 2: targets are 2 times as large as inputs, but --netG resnet_6"):
         words = "--model pix2pix --dataset_mode super_resolution --netG resnet_6blocks --scale 2 --crop_size 24"

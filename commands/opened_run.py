@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import sys
 from collections.abc import Iterable
 from typing import Any
 
+from torch import Tensor
+
 from commands.build import build_model
 from inference.domain import Domain
+from inference.engines.engines import Calibration, Engines
+from inference.export.settings import ExportFileOptions
 from inference.predictor import Predictor
-from inference.settings import InferenceOptions
+from inference.settings import EngineOptions, InferenceOptions
 from inference.translator import Translator
 from models.base import TranslationModel
 from models.builder import Builder, Channels
@@ -19,6 +24,7 @@ from models.files import load_into, load_networks, weight_file
 from models.networks import GENERATORS
 from models.networks.foreign import infer_generator_file
 from models.test_model import OneSided, OneSidedOptions
+from options.export_options import ExportedRunOptions
 from options.resolve import Options
 from options.test_options import TestOptions, weights_label
 from util.device import choose_device
@@ -64,8 +70,9 @@ def saved_domains(options: Options, folder: pathlib.Path) -> dict[str, Domain]:
 
 
 def open_run(path: pathlib.Path, epoch: str, direction: str | None, gpu_ids: str) -> Translator:
-    """Open a run folder for one-sided translation."""
+    """Open a run folder for one-sided translation, in fp32."""
     words = ["--name", path.name, "--checkpoints_dir", str(path.parent), "--dataroot", ".", "--epoch", epoch]
+    words += ["--precision", "fp32"]
     side = ["--direction", direction] if direction else []
     return translator_of(TestOptions().parse([*words, "--model", "test", "--gpu_ids", gpu_ids, *side]), path)
 
@@ -80,10 +87,25 @@ def translator_of(options: Options, folder: pathlib.Path) -> Translator:
 def predictor_of(options: Options, model: TranslationModel) -> Predictor:
     """Return a model ready for inference as test options say."""
     values, device = options.values, choose_device(options.values["gpu_ids"])
-    precision = values["precision"]
-    if precision == "auto" or (precision in ("tf32", "fp16") and device.type != "cuda"):
-        precision = "fp32"  # results must not depend on how fast the machine happens to be
-    return Predictor(model, device, precision, values["test_norm"], options.of(InferenceOptions))
+    engines = Engines(options.of(EngineOptions), device, _calibration(options, model))
+    return Predictor(model, device, "fp32", values["test_norm"], options.of(InferenceOptions), engines)
+
+
+def _calibration(options: Options, model: TranslationModel) -> Calibration | None:
+    """Return what loads the images that int8 is calibrated on; None for models of several generators."""
+    if not isinstance(model, OneSided):
+        return None
+
+    def load() -> list[dict[str, Tensor]]:
+        from commands.export_images import ExportImages  # which opens data sets by way of this module
+
+        values = options.values
+        names = [field.name for field in dataclasses.fields(ExportedRunOptions)]
+        run = ExportedRunOptions(**{name: values[name] for name in names})
+        images = ExportImages(run, ExportFileOptions(calibration=values["calibration"]), options)
+        return [{"A": image * 2 - 1} for image in images.calibration()]
+
+    return load
 
 
 def open_weights(path: pathlib.Path, gpu_ids: str) -> Translator:

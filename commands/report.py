@@ -43,6 +43,7 @@ class Report:
         result: the label that is measured against "real_B".
         measurement: how outputs are measured; None where they have no targets.
         ranks: the processes that share the images; the first one makes the page of all of them.
+        arithmetic: which made the images, for the head of the page.
     """
 
     def __init__(
@@ -53,10 +54,11 @@ class Report:
         *,
         measurement: Measurement | None,
         ranks: Ranks,
+        arithmetic: str = "fp32",
     ) -> None:
         values, self.folder, self.domains = options.values, results_folder(options), domains
         self.aspect_ratio = options.of(ResultOptions).aspect_ratio
-        title = f"{values['name']}: {values['phase']}, epoch {values['epoch']}"
+        title = f"{values['name']}: {values['phase']}, epoch {values['epoch']}, {arithmetic}"
         self.page = ResultsPage(self.folder, title, values["display_winsize"], values, options.sources)
         self.table, self.result, self.measurement = MetricTable(), result, measurement
         self.ranks = ranks

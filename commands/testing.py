@@ -29,6 +29,8 @@ from training.run_folder import run_folder
 from util.device import choose_device
 from util.errors import UserError
 
+_JUDGED = 4  # images by which the arithmetic is settled
+
 
 class TestingSession:
     """Open the run at once, so that ``--dry_run`` can stop there, and translate on :meth:`run`."""
@@ -60,13 +62,20 @@ class TestingSession:
         values = self.options.values
         sides = {**self.model.visuals, UNCERTAINTY: self.model.visuals.get(self.model.result, "B")}
         dataset, domains = open_data(self.options, self.run_folder, sides)
-        measurement = self._measurement(dataset, domains)
-        report = Report(self.options, domains, self.model.result, measurement=measurement, ranks=self.ranks)
         if self.ranks.first:
             with contextlib.suppress(OSError):  # the run may lie where nothing can be written
                 save_options(self.options, self.run_folder, "test")
         predictor = predictor_of(self.options, self.model)
         count = min(len(dataset), values["num_test"] or sys.maxsize)
+        arithmetic = self._settle(predictor, dataset, count)
+        report = Report(
+            self.options,
+            domains,
+            self.model.result,
+            measurement=self._measurement(dataset, domains),
+            ranks=self.ranks,
+            arithmetic=arithmetic,
+        )
         share = range(self.ranks.rank, count, self.ranks.count)
         code = translate_all(predictor, dataset, share, values["seed"], report)
         code = max(self.ranks.gather_rows({self.ranks.rank: code}).values())
@@ -76,11 +85,44 @@ class TestingSession:
             print(f"results: {report.folder / 'index.html'}")
         return code
 
+
     def _measurement(self, dataset: Any, domains: Domains) -> Measurement | None:
         """Return how outputs are measured, None where there is nothing to measure them against."""
         if not dataset.pairs:
             return None
         return measurement_for(dataset, domains.range("real_B"), load_lpips(self.options.values["lpips_weights"]))
+
+    def _settle(self, predictor: Predictor, dataset: Any, count: int) -> str:
+        """Settle by the first images of the data set what computes all of them, and return that in words.
+
+        They are the same after an interruption and on all processes, which follow the first one.
+        """
+        batches = first_batches(dataset, count, self.options.values["seed"])
+        predictor.settle(batches, count)
+        engines = predictor.engines
+        if engines is None or engines.choice is None:
+            return "fp32"
+        choice = self.ranks.from_first(engines.choice)
+        if choice != engines.choice:
+            engines.use(choice, engines.recorded)
+        return choice.describe()
+
+
+def first_batches(dataset: Any, count: int, seed: int) -> list[dict[str, Any]]:
+    """Return the first images that can be read, as the predictor takes them, up to four."""
+    batches: list[dict[str, Any]] = []
+    for index in range(min(count, 4 * _JUDGED)):
+        with contextlib.suppress(UserError):  # reported in its turn
+            sample = dataset.load(index, torch.Generator().manual_seed(sample_seed(seed, 0, index)))
+            batches.append(batch_of(sample))
+        if len(batches) == _JUDGED:
+            break
+    return batches
+
+
+def batch_of(sample: dict[str, Any]) -> dict[str, Any]:
+    """Return a sample as a batch of one."""
+    return {side: sample[side][None] for side in ("A", "B") if side in sample}
 
 
 def translate_all(predictor: Predictor, dataset: Any, share: Sequence[int], seed: int, report: Report) -> int:
@@ -104,8 +146,7 @@ def translate_all(predictor: Predictor, dataset: Any, share: Sequence[int], seed
 
 def translate(predictor: Predictor, sample: dict[str, Any]) -> dict[str, torch.Tensor]:
     """Return one sample's images (C,H,W) in [-1,1] by label, inputs included."""
-    batch: dict[str, Any] = {side: sample[side][None] for side in ("A", "B") if side in sample}
-    return {label: image[0] for label, image in predictor(batch).items()}
+    return {label: image[0] for label, image in predictor(batch_of(sample)).items()}
 
 
 def distinct(names: Iterable[str]) -> list[str]:

@@ -9,9 +9,12 @@ from tqdm import tqdm
 
 from commands.opened_run import translator_of
 from inference.folders import Outcome, list_work, translate_files
+from inference.video import VIDEO_SUFFIXES
 from options.resolve import Options
 from training.run_folder import run_folder
 from util.errors import UserError
+
+_JUDGED = 4  # files by which the arithmetic is settled
 
 
 class TranslatingSession:
@@ -28,6 +31,8 @@ class TranslatingSession:
 
     def run(self) -> int:
         """Translate every file; return 0, 1 when some failed, or 130 after Ctrl-C. What is done is kept."""
+        first = [source for source, _ in self.work[:_JUDGED] if source.suffix.lower() not in VIDEO_SUFFIXES]
+        self.translator.settle(first, len(self.work))
         outcome, bar = Outcome(), tqdm(total=len(self.work), unit="image", dynamic_ncols=True, disable=None)
         try:
             with bar:

@@ -27,6 +27,7 @@ from util.device import arithmetic
 from util.errors import UserError
 
 _BAND = 512  # pixels; side of the parts of a finished average
+_JUDGED = 512  # pixels; side of the part of an image by which its arithmetic is settled, if it is not yet
 _ROWS = 128  # pixels; rows that are converted and compressed at once
 _IN_MEMORY = 40  # bytes for each number of an image that is translated in memory: floats, copies, file values
 
@@ -82,6 +83,9 @@ class LargeFile:
     def _rows(self, scratch: Scratch) -> Iterator[np.ndarray]:
         """Yield the result's file values by blocks of rows."""
         image = ScratchSource(scratch, self._network_values, self.channels[0])
+        top, left = (max(0, size // 2 - _JUDGED // 2) for size in (self.info.height, self.info.width))
+        middle = Box(top, left, *_ends(Box(top, left, top + _JUDGED, left + _JUDGED), image.frame))
+        self.predictor.settle([{"A": image.read(middle)}])
         band: np.ndarray | None = None
         begin = 0
         with contextlib.closing(self._averaged(image)) as tiles:
@@ -141,7 +145,7 @@ def one_sided(
 
     Boxes come row by row where the symmetry changes nothing.
     """
-    (network,) = model.networks().values()  # type: ignore[operator]
+    (network,) = (predictor.original(network) for network in model.networks().values())  # type: ignore[operator]
     turned, multiple = Turned(image, symmetry), predictor.size_multiple
     frame, scale = turned.frame, getattr(network, "scale", 1)
     (top, below), (left, right) = margins(frame.height, multiple), margins(frame.width, multiple)

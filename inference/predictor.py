@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from inference.engines.engines import Engines
 from inference.settings import InferenceOptions
 from inference.tiling.runner import Original, Runner, replaced_forward
 from inference.tiling.symmetry import SYMMETRIES, Symmetry
@@ -38,6 +39,7 @@ class Predictor:
         test_norm: statistics of batch norm layers: "running" (of the training), "batch" (of the image itself, as
             pix2pix was published) or "auto", which is "batch" for U-Nets and "running" otherwise.
         options: tiles, memory, test-time augmentation, dropout.
+        engines: what computes the networks in place of ``precision``; settled on the first images, if not before.
     """
 
     def __init__(
@@ -47,9 +49,11 @@ class Predictor:
         precision: str = "fp32",
         test_norm: str = "auto",
         options: InferenceOptions | None = None,
+        engines: Engines | None = None,
     ) -> None:
         self.models = [model] if isinstance(model, TranslationModel) else list(model)
-        self.model, self.precision, self.options = self.models[0], precision, options or InferenceOptions()
+        self.model, self.options = self.models[0], options or InferenceOptions()
+        self._precision, self.engines = precision, engines
         self.runner = Runner(device, self.options)
         self.networks = [network for each in self.models for network in each.networks().values()]
         for each in self.models:
@@ -62,6 +66,14 @@ class Predictor:
         self.scale = max((getattr(n, "scale", 1) for n in self.networks), default=1)
         if self.options.mc_dropout and not has_dropout(self.model):
             raise UserError("--mc_dropout needs a network that was trained with dropout; this one has none")
+        if self.options.mc_dropout and engines and not engines.eager:
+            raise UserError("--mc_dropout needs --backend torch --compile off: other engines have no dropout")
+
+    @property
+    def precision(self) -> str:
+        """Return the arithmetic of what runs outside of engines."""
+        choice = self.engines.choice if self.engines else None
+        return choice.autocast if choice else self._precision
 
     @property
     def device(self) -> torch.device:
@@ -82,6 +94,7 @@ class Predictor:
             UserError: an image needs more memory than there is, whatever the tiles.
         """
         tensors = {side: batch[side] for side in ("A", "B") if side in batch}
+        self.settle([tensors])
         count = len(tensors["A"])
         if self.one_by_one and count > 1:
             parts = [self({side: tensor[i : i + 1] for side, tensor in tensors.items()}) for i in range(count)]
@@ -92,12 +105,33 @@ class Predictor:
             except (RuntimeError, MemoryError) as error:
                 self.retreat(error)
 
+    def settle(self, batches: Sequence[Mapping[str, Any]], count: int | None = None) -> None:
+        """Settle by these images what computes the networks, unless that has been done.
+
+        Args:
+            batches: the first images of a job.
+            count: of all its images; None: unknown, many.
+        """
+        if self.engines is not None and self.engines.choice is None and batches:
+            from inference.engines.settle import settle  # which needs a Predictor to measure with
+
+            settle(self, batches, count)
+
+    def original(self, network: nn.Module) -> Original:
+        """Return a network as it is now, with its engine."""
+        return Original(network, network.forward, self._engine(network))
+
+    def _engine(self, network: nn.Module) -> Callable[[Tensor], Tensor] | None:
+        return self.engines.of(network) if self.engines and not self.options.mc_dropout else None
+
     def retreat(self, error: BaseException) -> None:
         """Take less memory from now on; raises the error again where it is another one, or nothing is left to try."""
         if not self.runner.retreat(error):
             raise error
         for each in self.models:
             each.to(self.device)
+        if self.engines is not None and self.engines.device != self.device:
+            self.engines.move(self.device)
 
     def _translate(self, tensors: Mapping[str, Tensor]) -> Images:
         average = RunningMean()
@@ -134,8 +168,7 @@ class Predictor:
         """Let every network of the model run in tiles where its input is too large."""
         with contextlib.ExitStack() as stack:
             for network in model.networks().values():
-                original = Original(network, network.forward)
-                run = _Bound(self.runner, original)
+                run = _Bound(self.runner, self.original(network))
                 stack.enter_context(replaced_forward(network, run))
             yield
 

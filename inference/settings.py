@@ -1,4 +1,4 @@
-"""Flags of inference beyond which run: sizes, memory, averaging. Torch-free, so that --help can read it."""
+"""Flags of inference beyond which run: sizes, memory, averaging, arithmetic. Torch-free, so that --help can read it."""
 
 from __future__ import annotations
 
@@ -37,3 +37,32 @@ class InferenceOptions:
         0, "average so many passes with dropout on, and write how much they differ; 0: dropout off", "session",
         minimum=0,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What computes the networks, and in which arithmetic."""
+
+    precision: str = option(
+        "auto",
+        "arithmetic of the networks; auto: bf16 where the machine has units for it, the job is long enough, and the "
+        "results come within 50 dB of fp32 on its first images, else fp32; int8 is refused below 40 dB",
+        "session",
+        choices=("auto", "fp32", "bf16", "fp16", "int8"),
+    )
+    backend: str = option(
+        "torch",
+        "library that computes the networks; openvino and onnxruntime are for the CPU, and the only ones with int8",
+        "session",
+        choices=("torch", "openvino", "onnxruntime"),
+    )
+    compile: str = option(
+        "off",
+        "translate the networks into machine code first, for --backend torch: seconds to a minute at the start, some "
+        "speed after; auto: where the job is long enough to win",
+        "session",
+        choices=("off", "default", "max", "auto"),
+    )
+    calibration: str | None = option(
+        None, "folder of images to calibrate int8 on; none: the training images of the run's data set", "session"
+    )

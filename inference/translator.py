@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,12 +68,24 @@ class Translator:
             raise TypeError(f"an image of {array.dtype}: convert it to uint8, uint16 or float32")
         if array.ndim not in (2, 3) or 0 in array.shape:
             raise UserError(f"image: an array of {array.shape}; give H x W or H x W x C values, at least one pixel")
-        source, target = self.domains_of(array.dtype.name)
-        fitted = fit_channels(as_hwc(array), self.channels[0], pathlib.Path("image"), "input_nc")
-        tensor = torch.from_numpy(source.range.normalize(fitted)).permute(2, 0, 1)[None].contiguous()
-        result = self.predictor({"A": tensor})[self.predictor.model.result]
+        target = self.domains_of(array.dtype.name)[1]
+        result = self.predictor(self._batch(array))[self.predictor.model.result]
         values = to_file_values(result[0], target.range, target.format.dtype)
         return values[..., 0] if array.ndim == 2 and values.shape[2] == 1 else values
+
+    def _batch(self, array: np.ndarray) -> dict[str, torch.Tensor]:
+        source = self.domains_of(array.dtype.name)[0]
+        fitted = fit_channels(as_hwc(array), self.channels[0], pathlib.Path("image"), "input_nc")
+        return {"A": torch.from_numpy(source.range.normalize(fitted)).permute(2, 0, 1)[None].contiguous()}
+
+    def settle(self, files: Sequence[pathlib.Path], count: int) -> None:
+        """Settle by the first of ``count`` files what computes the networks; what cannot be read waits for its turn."""
+        batches = []
+        for path in files:
+            with contextlib.suppress(UserError, OSError):
+                if fits_in_memory(self.predictor, read_info(path), self.channels):
+                    batches.append(self._batch(read_image(path)))
+        self.predictor.settle(batches, count)
 
     def domains_of(self, dtype: str, source: str = "image") -> tuple[Domain, Domain]:
         """Return what the values of a source of this dtype mean, and those of its result.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from inference.server.settings import ServerOptions
-from inference.settings import InferenceOptions
+from inference.settings import EngineOptions, InferenceOptions
 from options.base_options import BaseOptions
 from options.resolve import Options
 from options.schema import Component
@@ -41,6 +41,7 @@ class ServeOptions(BaseOptions):
         return [
             Component("runs", ServedRunsOptions),
             Component("server", ServerOptions),
+            Component("computing", EngineOptions),
             Component("large images and averages", InferenceOptions),
         ]
 
@@ -64,5 +65,6 @@ def words_for_testing(options: Options, name: str, gpu: str) -> list[str]:
     runs = options.of(ServedRunsOptions)
     flags: dict[str, object] = {"name": name, "checkpoints_dir": runs.checkpoints_dir, "epoch": runs.epoch}
     flags |= {"model": "test", "dataroot": ".", "gpu_ids": gpu, "direction": runs.direction}
-    flags |= {"plugin": ",".join(runs.plugin) or None} | dataclasses.asdict(options.of(InferenceOptions))
+    flags |= {"plugin": ",".join(runs.plugin) or None}
+    flags |= dataclasses.asdict(options.of(InferenceOptions)) | dataclasses.asdict(options.of(EngineOptions))
     return [word for flag, value in flags.items() if value is not None for word in (f"--{flag}", str(value))]

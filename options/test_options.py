@@ -7,13 +7,12 @@ from typing import Any
 
 from data import DATASETS
 from data.common import CommonDataOptions, LoaderOptions
-from inference.settings import InferenceOptions
+from inference.settings import EngineOptions, InferenceOptions
 from options.base_options import BaseOptions, RunOptions, check_value_range, root_flags
 from options.resolve import COMMAND_LINE, Options, Source
 from options.saved import check_identity, load_options, saved_source
 from options.schema import Component
 from training.run_folder import run_folder
-from util.compute import ComputeOptions
 from util.errors import UserError
 from util.option import option
 
@@ -62,7 +61,7 @@ class TestOptions(BaseOptions):
     def roots(self) -> list[Component]:
         return [
             Component("run", RunOptions),
-            Component("computing", ComputeOptions),
+            Component("computing", EngineOptions),
             Component("results", ResultOptions),
             Component("large images and averages", InferenceOptions),
             Component("data", CommonDataOptions),

@@ -113,7 +113,7 @@ def choose_compute(options: ComputeOptions, device: torch.device) -> Compute:
     """
     precision, reason = options.precision, "as --precision says"
     if precision == "auto":
-        precision, reason = _fastest_precision(device)
+        precision, reason = fastest_precision(device)
     if precision in ("tf32", "fp16") and device.type != "cuda":
         raise UserError(f"--precision {precision} needs an NVIDIA GPU; use bf16, fp32 or auto")
     layout = options.channels_last
@@ -122,7 +122,7 @@ def choose_compute(options: ComputeOptions, device: torch.device) -> Compute:
     return Compute(device, precision, layout, options.compile, reason)
 
 
-def _fastest_precision(device: torch.device) -> tuple[str, str]:
+def fastest_precision(device: torch.device) -> tuple[str, str]:
     """Return bf16 where the machine has units for it, which make convolutions several times as fast, and the reason."""
     if device.type == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):

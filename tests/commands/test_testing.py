@@ -500,3 +500,10 @@ def test_a_wrong_flag_for_foreign_weights_is_one_clear_line(runs: Runs, tmp_path
     with pytest.raises(UserError, match="latest_net_G.pth: not the architecture.*leave out --netG") as raised:
         runs.test("foreign", tmp_path / "in", "--model", "test", "--netG", "unet_128")
     assert "\n" not in str(raised.value)
+
+
+def test_the_page_says_which_arithmetic_made_its_images(runs: Runs, aligned: pathlib.Path) -> None:
+    runs.make("pix", aligned, "--model", "pix2pix")
+    for precision in ("fp32", "bf16"):
+        assert runs.test("pix", aligned, "--precision", precision) == 0
+        assert f"epoch latest, {precision}</title>" in (runs.folder("pix") / "index.html").read_text()

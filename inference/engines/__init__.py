@@ -1,0 +1,1 @@
+"""A network as something that computes fast: in fewer bits, compiled, or by another library."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -29,21 +31,25 @@ def with_gaussian_noise(image: np.ndarray, sigma: float, grey: bool, random: np.
 
 def with_poisson_noise(image: np.ndarray, strength: float, grey: bool, random: np.random.Generator) -> np.ndarray:
     """Return the image with the noise of counted photons, times ``strength``."""
-    levels = np.rint(np.clip(image, 0, 1) * 255) / 255
+    counts = np.rint(np.clip(image, 0, 1) * 255)
     if grey and image.shape[2] == 3:
-        levels = luma(levels, 1.0)
-    photons = 2.0 ** np.ceil(np.log2(max(2, len(np.unique(levels)))))
+        counts = np.rint(luma(counts, 255.0))
+    levels = counts / 255
+    used = np.count_nonzero(np.bincount(counts.astype(np.int64).ravel(), minlength=256))
+    photons = 2.0 ** math.ceil(math.log2(max(2, int(used))))
     noise = random.poisson(levels * photons) / photons - levels
     return np.clip(image + np.float32(strength) * noise.astype(np.float32), 0, 1)
 
 
-def through_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
+def through_jpeg(image: np.ndarray, quality: float) -> np.ndarray:
     """Return the image, of one or three channels, as a JPEG file of this quality keeps it."""
     file_values = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
     done, content = cv2.imencode(".jpg", file_values[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
     assert done
     flag = cv2.IMREAD_GRAYSCALE if image.shape[2] == 1 else cv2.IMREAD_COLOR
-    return _hwc(cv2.imdecode(content, flag))[..., ::-1].astype(np.float32) / np.float32(255)
+    decoded = cv2.imdecode(content, flag)
+    assert decoded is not None
+    return _hwc(decoded)[..., ::-1].astype(np.float32) / np.float32(255)
 
 
 def sharpened(image: np.ndarray, weight: float = 0.5, radius: int = 50, threshold: float = 10 / 255) -> np.ndarray:

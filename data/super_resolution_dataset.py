@@ -143,11 +143,11 @@ class SuperResolution:
         turn = int(torch.randint(8, (), generator=generator)) if self.train and not self.common.no_flip else 0
         sample: dict[str, Any] = {"names": pair.name, "key": generator.initial_seed()}
         for side, image, path in (("A", small, pair.source), ("B", large, pair.target)):
-            sample |= self._placed(side, turned(_chw(image), turn), path)
+            sample |= self._placed(side, _chw(turned(image, turn)), path)
         return sample
 
     def _placed(self, which: str, image: Tensor, path: pathlib.Path) -> dict[str, Any]:
-        part: dict[str, Any] = {which: image.contiguous(), f"{which}_paths": str(path)}
+        part: dict[str, Any] = {which: image, f"{which}_paths": str(path)}
         if image.dtype == torch.uint8:
             return part | {f"{which}_range": self.ranges[which]}
         part[which] = torch.from_numpy(self.ranges[which].normalize(image.numpy()))
@@ -215,10 +215,10 @@ def _check(options: SuperResolutionOptions, common: CommonDataOptions, train: bo
         raise UserError(f"--crop_size {crop} must divide by --scale {scale}; try --crop_size {nearest}")
 
 
-def turned(image: Tensor, turn: int) -> Tensor:
-    """Return (C,h,w) in one of its 8 mirrored and turned versions."""
-    image = torch.rot90(image, turn % 4, (-2, -1))
-    return image.flip(-1) if turn >= 4 else image
+def turned(image: np.ndarray, turn: int) -> np.ndarray:
+    """Return (h,w,C) in one of its 8 mirrored and turned versions."""
+    image = np.rot90(image, turn % 4)
+    return image[:, ::-1] if turn >= 4 else image
 
 
 def _cut(size: Size, scale: int) -> Size:

@@ -39,7 +39,9 @@ class Sample:
 class Measurement(Protocol):
     """Measures samples of one data set."""
 
-    baseline: str
+    @property
+    def baseline(self) -> str:
+        """Return the name of the simpler way that results are measured beside."""
 
     def shown(self, sample: Sample) -> Values:
         """Return the images to write and show, by label."""

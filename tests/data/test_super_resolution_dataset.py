@@ -45,7 +45,7 @@ def _find(small: np.ndarray, patch: np.ndarray) -> list[tuple[int, int, int]]:
     """Return every (turn, top, left) at which the patch lies in an image, both (C,h,w)."""
     found = []
     for turn in range(8):
-        image = turned(torch.from_numpy(small), turn).numpy()
+        image = turned(small.transpose(1, 2, 0), turn).transpose(2, 0, 1)
         windows = np.lib.stride_tricks.sliding_window_view(image, patch.shape)[0]
         found += [(turn, *at) for at in np.argwhere((windows == patch).all((2, 3, 4))).tolist()]
     return found

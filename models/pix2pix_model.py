@@ -45,7 +45,7 @@ class Pix2Pix(TranslationModel):
     def prepare_training(self, build: Builder) -> None:
         self.reconstruction = ReconstructionMix(self.options)
         if not self.reconstruction.terms and not self.options.lambda_GAN:
-            raise UserError("--lambda_L1, --lambda_MSE, --lambda_VGG and --lambda_GAN are all 0: nothing to train")
+            raise UserError("--lambda_L1, the other distances' weights and --lambda_GAN are all 0: nothing to train")
         if self.options.lambda_GAN:
             self.D = build.discriminator(build.channels.A + build.channels.B)
             self.adversarial = build.adversarial_loss()

@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # --help reads the options of this file
     from torch import Tensor
 
 Distance = tuple[float, "Callable[..., Tensor]"]
+_BY_PIXEL = ("G_L1", "G_MSE", "G_Charbonnier")
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,9 @@ class MixOptions:
     lambda_L1: float = option(100.0, "weight of the L1 distance between output and target", minimum=0)
     lambda_MSE: float = option(0.0, "weight of the mean squared error", minimum=0)
     lambda_charbonnier: float = option(0.0, "weight of the Charbonnier distance, a smooth L1", minimum=0)
+    lambda_SSIM: float = option(0.0, "weight of 1 - SSIM", minimum=0)
+    lambda_MS_SSIM: float = option(0.0, "weight of 1 - SSIM over several scales", minimum=0)
+    lambda_frequency: float = option(0.0, "weight of the focal frequency loss", minimum=0)
     lambda_VGG: float = option(0.0, "weight of the VGG19 perceptual distance", minimum=0)
     vgg_weights: str | None = option(None, "local file of VGG19 weights; without it torchvision's are used")
     vgg_layers: tuple[str, ...] = option(
@@ -33,7 +37,7 @@ class ReconstructionMix:
     """Weighted distances between output and target, (N,C,H,W) in [-1,1], by the names of the loss log."""
 
     def __init__(self, options: MixOptions) -> None:
-        self.terms: dict[str, Distance] = _pixel_terms(options)
+        self.terms: dict[str, Distance] = _terms(options)
         if options.lambda_VGG:
             from models.losses.perceptual import VGGPerceptualLoss, parse_layers
 
@@ -46,17 +50,22 @@ class ReconstructionMix:
     def __call__(self, output: Tensor, target: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
         """Return each term times its weight; pixels where ``mask`` (N,1,H,W) is zero do not count in pixel terms."""
         return {
-            name: weight * (distance(output, target) if name == "G_VGG" else distance(output, target, mask))
+            name: weight * (distance(output, target, mask) if name in _BY_PIXEL else distance(output, target))
             for name, (weight, distance) in self.terms.items()
         }
 
 
-def _pixel_terms(options: MixOptions) -> dict[str, Distance]:
+def _terms(options: MixOptions) -> dict[str, Distance]:
+    from models.losses.frequency import focal_frequency_loss
     from models.losses.pixel import charbonnier, l1, mse
+    from models.losses.structure import ms_ssim_loss, ssim_loss
 
     terms: dict[str, Distance] = {
         "G_L1": (options.lambda_L1, l1),
         "G_MSE": (options.lambda_MSE, mse),
         "G_Charbonnier": (options.lambda_charbonnier, charbonnier),
+        "G_SSIM": (options.lambda_SSIM, ssim_loss),
+        "G_MS_SSIM": (options.lambda_MS_SSIM, ms_ssim_loss),
+        "G_frequency": (options.lambda_frequency, focal_frequency_loss),
     }
     return {name: (weight, distance) for name, (weight, distance) in terms.items() if weight}

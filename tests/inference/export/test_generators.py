@@ -23,7 +23,7 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 SAME = {"edsr_large", "fsrcnn_s", "rdn"}  # the layers of edsr, fsrcnn and rdtn
 NAMES = sorted({GENERATORS.canonical(name) for name in networks.BUILT} - SAME)
-SMALL = {**networks.SMALL, "n_blocks": 1, "no_dropout": False, "init_gain": 0.1}
+SMALL = {**networks.SMALL, "ngf": 8, "n_blocks": 1, "no_dropout": False, "init_gain": 0.1}
 
 
 def make_predictor(name: str, **values: object) -> Predictor:

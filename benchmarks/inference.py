@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import copy
 import math
+import os
 import pathlib
 import statistics
 import time
@@ -166,26 +167,27 @@ def main() -> None:
     parser.add_argument("--judge", help="folder of images to judge and time on; none: made-up ones")
     parser.add_argument("--calibrate", help="folder of other images to calibrate int8 on; none: made-up ones")
     args = parser.parse_args()
+    os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"  # the first compilation is what is shown
     torch.set_num_threads(args.threads)
     weights = dict(word.split("=", 1) for word in args.weights)
     judged, made_up = images_of(args.judge, 4), images_of(args.calibrate, 12)
     calibration = made_up if args.calibrate else made_up[4:]
     names = [name for name in args.work.split(",") if name in GENERATORS.names()]
     peaks = {dtype: peak(dtype) for dtype in (torch.float32, torch.bfloat16)}
-    lines = []
-    for name in names:
-        lines += rows(name, measure(name, weights.get(name), args.rounds, judged, calibration), peaks[torch.bfloat16])
-        print(table(_HEAD, lines), flush=True)
     trained = f"Weights of {', '.join(weights)} trained, others random." if weights else "Random weights."
     text = (
         f"One image of 256 x 256, {args.rounds} rounds, medians of processor time, {args.threads} thread(s). {trained} "
         f"Convolution peaks: fp32 {peaks[torch.float32] / 1e9:,.0f}, bf16 {peaks[torch.bfloat16] / 1e9:,.0f} GFLOP/s; "
         f"the last column is of the latter. {machine()}. `python -m benchmarks.inference --write`"
     )
-    if args.write:
-        page = replace_section(PAGE.read_text(encoding="utf-8"), "inference", f"{table(_HEAD, lines)}\n\n{text}")
-        PAGE.write_text(page, encoding="utf-8")
-    print(text)
+    lines = []
+    for name in names:  # written after each: an interruption keeps what is measured
+        lines += rows(name, measure(name, weights.get(name), args.rounds, judged, calibration), peaks[torch.bfloat16])
+        section = f"{table(_HEAD, lines)}\n\n{text}"
+        print(section, flush=True)
+        if args.write:
+            page = replace_section(PAGE.read_text(encoding="utf-8"), "inference", section)
+            PAGE.write_text(page, encoding="utf-8")
 
 
 _HEAD = ("Network", "Engine", "ms", "Spread", "Ratio", "PSNR dB", "Warm-up s", "Of bf16 peak")

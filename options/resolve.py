@@ -120,10 +120,15 @@ def _elsewhere(flags: dict[str, Flag]) -> dict[str, str]:
     found: dict[str, str] = {}
     for selector, flag in flags.items():
         registry = flag.info.registry
-        for name in registry.names() if registry else ():
+        for name in _by_file(registry) if registry else ():
             for other in flags_of(registry.options(name)):  # type: ignore[union-attr]
                 found.setdefault(other, f"--{selector} {name}")
     return found
+
+
+def _by_file(registry: Registry) -> list[str]:
+    """Return the names of components, those of one file together, so that presets do not come before what they vary."""
+    return sorted(registry.names(), key=lambda name: str(registry.entry(name).path))
 
 
 def use_plugins(paths: Sequence[str], registries: Sequence[Registry]) -> None:

@@ -84,5 +84,6 @@ def _first_file(dataset: Any) -> str:
 
 def _check(options: Options, chosen: ValidationOptions, *, paired: bool) -> None:
     given = f"--early_stop {chosen.early_stop}" if chosen.early_stop else f"--best_metric {chosen.best_metric}"
-    if not paired and (chosen.early_stop or options.sources["best_metric"] != "default"):
+    usual = options.flags["best_metric"].default  # a saved run gives it too, so its source tells nothing
+    if not paired and (chosen.early_stop or chosen.best_metric != usual):
         raise UserError(f"{given}: the val split has no pairs, so there is nothing to measure; leave it out")

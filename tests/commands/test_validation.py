@@ -159,7 +159,8 @@ def test_without_pairs_there_are_pictures_and_no_best(
         train(*words("run", "--early_stop", 2, **cycle))
     with pytest.raises(UserError, match="--best_metric ssim: the val split has no pairs"):
         train(*words("run", "--best_metric", "ssim", **cycle))
-    train(*words("run", "--val_freq", 1, "--n_epochs_decay", 0, "--no_html", "false", **cycle))
+    train(*words("run", "--val_freq", 1, "--n_epochs_decay", 0, "--no_html", "false", "--max_steps", 1, **cycle))
+    train(*words("run", "--continue_train", "--no_html", "false", **cycle))  # whose flags are saved by now
     assert "pictures only" in capsys.readouterr().out
     assert (tmp_path / "run/web/images/epoch001_val_fake_B.png").is_file()
     assert not list((tmp_path / "run").glob("best*"))

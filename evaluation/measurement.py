@@ -59,9 +59,11 @@ class PixelByPixel:
     baseline: str = "input unchanged"
 
     def shown(self, sample: Sample) -> Values:
+        """Return the images as they are."""
         return sample.images
 
     def measure(self, sample: Sample) -> tuple[Row, Row]:
+        """Return the metrics of the result and of the input; the latter empty where it has another shape."""
         target = sample.images["real_B"]
         row = evaluate_pair(sample.images[sample.result], target, self.value_range, self.lpips)
         if sample.images["real_A"].shape != target.shape:
@@ -93,6 +95,7 @@ class AsPapersDo:
         return "bicubic" if self.scale > 1 else "input unchanged"
 
     def shown(self, sample: Sample) -> Values:
+        """Return input, bicubic enlargement, result and target, in colour where the target's file is."""
         colours = _colours(sample)
         images = {label: image for label, image in sample.images.items() if label not in (sample.result, "real_B")}
         if self.scale > 1:
@@ -104,6 +107,7 @@ class AsPapersDo:
         return images | {label: image for label, image in sample.images.items() if label == "real_B"}
 
     def measure(self, sample: Sample) -> tuple[Row, Row]:
+        """Return the metrics of the result and of bicubic enlargement, each in RGB and Y."""
         images, colours = self.shown(sample), _colours(sample)
         target, simple = images["real_B"], images["bicubic" if self.scale > 1 else "real_A"]
         row = self._rgb(images[sample.result], target)

@@ -19,26 +19,43 @@ from inference.predictor import Predictor
 from inference.settings import EngineOptions, InferenceOptions
 from inference.translator import Translator
 from models.base import TranslationModel
-from models.builder import Builder, Channels
 from models.files import load_into, load_networks, weight_file
-from models.networks import GENERATORS
-from models.networks.foreign import infer_generator_file
-from models.test_model import OneSided, OneSidedOptions
+from models.test_model import OneSided
 from options.export_options import ExportedRunOptions
 from options.resolve import Options
 from options.test_options import TestOptions, weights_label
+from training.run_folder import run_folder
 from util.device import choose_device
 from util.errors import UserError
 
 DATA_FILE = "data.json"
 
 
+def folder_of(options: Options) -> pathlib.Path:
+    """Return the run's folder; with ``--weights`` that of the results, where nothing of a run lies."""
+    values = options.values
+    if values["weights"]:
+        return pathlib.Path(values["results_dir"]) / values["name"]
+    return run_folder(values["checkpoints_dir"], values["name"])
+
+
 def load_model(options: Options, folder: pathlib.Path) -> TranslationModel:
     """Return the model that test options describe, with the run's weights, on the CPU."""
     model, values = build_model(options, train=False), options.values
+    if values["weights"]:
+        return _with_weights(model, pathlib.Path(values["weights"]))
     label = weights_label(values["epoch"], values["load_iter"])
     averaged = _averaged(model.networks(), folder, label, values.get("average"))
     load_networks({averaged.get(name, name): net for name, net in model.networks().items()}, folder, label)
+    return model
+
+
+def _with_weights(model: TranslationModel, path: pathlib.Path) -> TranslationModel:
+    networks = model.networks()
+    if len(networks) > 1:
+        raise UserError(f"--weights {path}: one network, and --model wants {', '.join(networks)}; leave --model out")
+    for network in networks.values():
+        load_into(network, path)
     return model
 
 
@@ -109,9 +126,7 @@ def _calibration(options: Options, model: TranslationModel) -> Calibration | Non
 
 
 def open_weights(path: pathlib.Path, gpu_ids: str) -> Translator:
-    """Open one generator's weight file; its architecture is read off the keys."""
-    name, values, input_nc, output_nc = infer_generator_file(path)
-    choice = GENERATORS.get(name), GENERATORS.options(name)(**values)
-    model = OneSided(OneSidedOptions(), Builder({"netG": choice}, Channels(input_nc, output_nc)))
-    load_into(model.generator, path)
-    return Translator(Predictor(model, choose_device(gpu_ids)), (input_nc, output_nc))
+    """Open one generator's weight file in fp32; its architecture is read off the keys."""
+    words = ["--weights", str(path), "--dataroot", ".", "--precision", "fp32", "--gpu_ids", gpu_ids]
+    options = TestOptions().parse(words)
+    return translator_of(options, folder_of(options))

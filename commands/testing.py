@@ -14,7 +14,7 @@ from tqdm import tqdm
 from commands.baselines import baseline_rows
 from commands.build import describe_networks
 from commands.domains import open_data
-from commands.opened_run import load_model, predictor_of
+from commands.opened_run import folder_of, load_model, predictor_of
 from commands.report import Report
 from data.loader import sample_seed
 from evaluation.measurement import Measurement, measurement_for
@@ -25,7 +25,6 @@ from options.resolve import Options
 from options.saved import format_options, save_options
 from training.best import LABEL, describe_best
 from training.ranks import join_ranks, silence
-from training.run_folder import run_folder
 from util.device import choose_device
 from util.errors import UserError
 
@@ -39,7 +38,7 @@ class TestingSession:
 
     def __init__(self, options: Options) -> None:
         self.options, values = options, options.values
-        self.run_folder = run_folder(values["checkpoints_dir"], values["name"])
+        self.run_folder = folder_of(options)
         print(format_options(options, everything=values["dry_run"] or values["verbose"]), end="")
         self.ranks = join_ranks(choose_device(values["gpu_ids"]))
         self.model = load_model(options, self.run_folder)

@@ -7,11 +7,10 @@ import sys
 
 from tqdm import tqdm
 
-from commands.opened_run import translator_of
+from commands.opened_run import folder_of, translator_of
 from inference.folders import Outcome, list_work, translate_files
 from inference.video import VIDEO_SUFFIXES
 from options.resolve import Options
-from training.run_folder import run_folder
 from util.errors import UserError
 
 _JUDGED = 4  # files by which the arithmetic is settled
@@ -27,7 +26,7 @@ class TranslatingSession:
         self.source, self.target = (pathlib.Path(values[name]).expanduser() for name in ("input", "output"))
         self.work = list_work(self.source, self.target)
         self.skip_existing = values["skip_existing"]
-        self.translator = translator_of(options, run_folder(values["checkpoints_dir"], values["name"]))
+        self.translator = translator_of(options, folder_of(options))
 
     def run(self) -> int:
         """Translate every file; return 0, 1 when some failed, or 130 after Ctrl-C. What is done is kept."""

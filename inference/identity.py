@@ -6,7 +6,8 @@ import pathlib
 from typing import Any
 
 from models.files import weight_file
-from models.networks.foreign import infer_generator_file
+from models.networks.foreign import infer_generator, infer_generator_file, load_weights
+from models.networks.pretrained import load_pretrained
 from util.errors import UserError
 
 
@@ -16,9 +17,24 @@ def find_generators(folder: pathlib.Path, epoch: str) -> list[str]:
 
 
 def identity_of_weights(path: pathlib.Path) -> dict[str, Any]:
-    """Return the flags that describe a generator file: netG, norm, ngf, no_dropout, input_nc, output_nc."""
+    """Return the flags that describe a generator file: netG and its own, input_nc, output_nc.
+
+    Raises:
+        UserError: the file cannot be read, or neither a2b nor spandrel knows the network.
+    """
+    try:
+        infer_generator(load_weights(path))
+    except UserError:
+        return _identity_by_spandrel(path)
     name, values, input_nc, output_nc = infer_generator_file(path)
     return {"netG": name, "input_nc": input_nc, "output_nc": output_nc} | values
+
+
+def _identity_by_spandrel(path: pathlib.Path) -> dict[str, Any]:
+    known = load_pretrained(path).known
+    assert known is not None
+    facts = {"scale": known.scale, "input_nc": known.input_nc, "output_nc": known.output_nc}
+    return {"netG": "pretrained", "init_from": str(path)} | facts
 
 
 def identity_of_folder(folder: pathlib.Path, epoch: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from typing import Any
 
 from data import DATASETS
@@ -24,6 +25,9 @@ class ResultOptions:
     input: str | None = option(None, "image, folder or video to translate, in place of a data set", "session")
     output: str | None = option(None, "where the translation of --input goes: a file, or a folder", "session")
     skip_existing: bool = option(False, "leave out images whose results are there already", "session")
+    weights: str | None = option(
+        None, "weight file to use in place of a run: any that a2b, the established tool or spandrel knows", "session"
+    )
     results_dir: str = option("./results/", "folder of the results", "session")
     num_test: int | None = option(None, "translate only the first so many images; inf for all", "session", minimum=1)
     aspect_ratio: float = option(1.0, "width of the results relative to their height", "session", minimum=0.01)
@@ -47,6 +51,7 @@ _TEST_DEFAULTS = {
     "max_dataset_size": None,
     "cache": "off",  # every image is read once
 }
+_DEFAULTS = Source("test default", _TEST_DEFAULTS, strict=False)
 _OF_THE_DATA_SET = ("dataset_mode", "dir_A", "dir_B")
 _ANY_SIDE = ("model", "direction", "input_nc", "output_nc")
 
@@ -70,6 +75,8 @@ class TestOptions(BaseOptions):
 
     def extra_sources(self, early: RunOptions, given: dict[str, Any]) -> list[Source]:
         folder = run_folder(early.checkpoints_dir, early.name)
+        if given.get("weights"):
+            return [_from_file(pathlib.Path(given["weights"]), given), _DEFAULTS]
         if not folder.is_dir():
             raise UserError(f"{folder}: no such run{_other_runs(folder)}; check --name and --checkpoints_dir")
         saved = load_options(folder)
@@ -99,14 +106,14 @@ class TestOptions(BaseOptions):
         if values["dataroot"] is None and values["input"] is None:
             raise UserError("--dataroot is missing: name the folder of the images to translate, or one with --input")
         folder = run_folder(values["checkpoints_dir"], values["name"])
-        saved = load_options(folder) or {}
+        saved = {} if values["weights"] else load_options(folder) or {}
         if values["model"] != "test":
             _check_model(values["model"], saved, folder)
         check_identity(saved, options, folder, allowed=_ANY_SIDE if values["model"] == "test" else ())
         if options.sources["load_size"] != COMMAND_LINE:
             options = options.replace("--crop_size", load_size=values["crop_size"])
         if values["model"] == "test":
-            options = _choose_side(options, saved)
+            options = options if values["weights"] else _choose_side(options, saved)
         if values["eval"]:
             return options.replace("--eval", test_norm="running")
         if values["test_norm"] == "auto" and saved.get("batch_size", {}).get("value", 1) > 1:
@@ -131,6 +138,16 @@ def _from_weights(early: RunOptions) -> Source:
     folder = run_folder(early.checkpoints_dir, early.name)
     values = identity_of_folder(folder, weights_label(early.epoch, early.load_iter))
     return Source(f"weights in {folder}", values | {"model": "test"}, strict=False)
+
+
+def _from_file(path: pathlib.Path, given: dict[str, Any]) -> Source:
+    """Read the architecture off ``--weights``; results are named after the file."""
+    from inference.identity import identity_of_weights
+
+    for flag in ("name", "epoch", "load_iter", "average"):
+        if flag in given:
+            raise UserError(f"--weights {path} takes the place of a run: leave out --{flag}")
+    return Source(str(path), identity_of_weights(path) | {"model": "test", "name": path.stem}, strict=False)
 
 
 def _check_model(model: str, saved: dict[str, Any], folder: Any) -> None:

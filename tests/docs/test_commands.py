@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 import pytest
+import torch
 
 import a2b
 import prepare
@@ -85,6 +86,11 @@ def check_options(script: str, words: list[str], checkpoints: pathlib.Path) -> N
     if "--help" in words:
         with pytest.raises(SystemExit):
             _OPTIONS[script]().parse(words)
+        return
+    if "--weights" in words:
+        path = checkpoints / words[words.index("--weights") + 1]
+        torch.save(a2b.build_generator("compact", ngf=4, n_convs=1, scale=4).state_dict(), path)
+        _OPTIONS[script]().parse([str(path) if word == path.name else word for word in words])
         return
     folder = checkpoints / words[words.index("--name") + 1]
     if script == "train.py":

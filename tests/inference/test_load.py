@@ -153,7 +153,12 @@ def test_wrapped_and_safetensors_files_load(weights: pathlib.Path, tmp_path: pat
 
 @pytest.mark.parametrize(
     ("path", "part"),
-    [("nowhere", "no such run"), ("junk.pth", "cannot be read"), ("other.pth", "neither a2b nor spandrel knows this network"), (".", "no gener")],
+    [
+        ("nowhere", "no such run"),
+        ("junk.pth", "cannot be read"),
+        ("other.pth", "neither a2b nor spandrel knows this network"),
+        (".", "no gener"),
+    ],
 )
 def test_what_is_no_model_is_one_line(tmp_path: pathlib.Path, path: str, part: str) -> None:
     (tmp_path / "junk.pth").write_bytes(b"junk")

@@ -140,7 +140,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--began", type=float, help=argparse.SUPPRESS)  # on the clock that processes share
     parser.add_argument("--out", help=argparse.SUPPRESS)
-    args, args.words = parser.parse_known_args()
+    args, words = parser.parse_known_args()
+    args.words = words
     if args.out:
         train_textbook(args)
         return

@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -150,7 +151,7 @@ def main() -> None:
             float(minutes): [compare(args, float(minutes), seed, pathlib.Path(folder)) for seed in range(args.seeds)]
             for minutes in args.minutes.split(",")
         }
-    text = section(found, f"python -m benchmarks.quality --minutes {args.minutes} {' '.join(args.words)}".strip())
+    text = section(found, shlex.join(["python", "-m", "benchmarks.quality", *sys.argv[1:]]))
     print(text)
     if args.write:
         PAGE.write_text(replace_section(PAGE.read_text(encoding="utf-8"), "quality", text), encoding="utf-8")

@@ -9,7 +9,9 @@ is measured beside them in the arithmetic each of them uses.
 from __future__ import annotations
 
 import argparse
+import shlex
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -117,7 +119,7 @@ def rows(name: str, found: dict[str, Any], peaks: dict[str, float]) -> list[list
     return lines
 
 
-def compare(names: list[str], gpu_ids: str, rounds: int, steps: int, words: list[str]) -> str:
+def compare(names: list[str], gpu_ids: str, rounds: int, steps: int, words: list[str], command: str) -> str:
     """Return the whole section: table, machine and command."""
     device = choose_device(gpu_ids)
     peaks = {"textbook": peak(device, torch.float32), "ours": peak(device, torch.bfloat16)}
@@ -126,7 +128,7 @@ def compare(names: list[str], gpu_ids: str, rounds: int, steps: int, words: list
     text = (
         f"Convolution peaks: fp32 {peaks['textbook'] / 1e9:,.0f}, bf16 {peaks['ours'] / 1e9:,.0f} GFLOP/s. {rounds} "
         f"rounds of {steps} step(s), medians. {machine()}, {torch.get_num_threads()} thread(s). "
-        f"`python -m benchmarks.training --write`"
+        f"`{command}`"
     )
     return f"{table(head, lines)}\n\n{text}"
 
@@ -143,7 +145,8 @@ def main() -> None:
     args, words = parser.parse_known_args()
     if args.threads:
         torch.set_num_threads(args.threads)
-    section = compare(args.work.split(","), args.gpu_ids, args.rounds, args.steps, words)
+    command = shlex.join(["python", "-m", "benchmarks.training", *sys.argv[1:]])
+    section = compare(args.work.split(","), args.gpu_ids, args.rounds, args.steps, words, command)
     print(section)
     if args.write:
         name = "training" if args.gpu_ids == "-1" else "training on a GPU"

@@ -47,6 +47,7 @@ class Guard:
         self.patience, self.interval = patience, interval
         self.peaks: dict[str, Tensor] = {}
         self.total = self.streak = 0
+        self.heeds = True  # False while steps are tried that will come again
         self._waiting: list[list[Incident]] = []
 
     def judge(self, phase: str, norm: Tensor) -> Verdict:
@@ -63,7 +64,8 @@ class Guard:
         Raises:
             UserError: ``patience`` bad steps came in a row.
         """
-        self._waiting.append(step)
+        if self.heeds:
+            self._waiting.append(step)
         if len(self._waiting) >= self.interval:
             self.look(explain)
 
@@ -102,7 +104,8 @@ def explain(incident: Incident, layer: str, files: Sequence[str]) -> str:
     norm = float(incident.verdict.norm)
     kind = f"the gradient exploded (norm {norm:.3g})" if math.isfinite(norm) else "not finite"
     losses = [name for name, value in incident.losses.items() if not math.isfinite(float(value))]
-    where = f"loss {', '.join(losses)} is {kind}" if losses and not math.isfinite(norm) else f"gradient: {kind}"
+    found = "norm statistics" if "norm statistics" in layer else "gradient"
+    where = f"loss {', '.join(losses)} is {kind}" if losses and not math.isfinite(norm) else f"{found}: {kind}"
     parts = [f"step {incident.step + 1}, {incident.phase}: {where}", layer, f"files {', '.join(files[:4])}"]
     return "; ".join(part for part in parts if part) + "; this update is left out"
 
@@ -145,6 +148,23 @@ def _finder(found: list[str], path: str, module: nn.Module) -> Callable[..., Non
             found.append(f"{path} ({type(module).__name__})")
 
     return look
+
+
+def doubt(buffers: Iterable[Tensor]) -> Tensor | float:
+    """Return 0, or NaN when one of these is not finite: norm statistics overflow while losses and gradients do not."""
+    statistics = [buffer for buffer in buffers if buffer.is_floating_point() and buffer.numel()]
+    if not statistics:
+        return 0.0
+    return 0 * torch.stack(torch._foreach_norm(statistics, math.inf)).max()
+
+
+def first_bad_statistic(networks: Mapping[str, nn.Module]) -> str:
+    """Return the first norm statistic that is not finite; empty when none is."""
+    for name, network in networks.items():
+        for path, buffer in network.named_buffers():
+            if not torch.isfinite(buffer).all():
+                return f"first in the norm statistics {name}.{path}"
+    return ""
 
 
 def first_bad_gradient(networks: Mapping[str, nn.Module]) -> str:

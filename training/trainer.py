@@ -205,11 +205,13 @@ class Trainer:
         before = _on_cpu(self.updater.state_dict())  # not on a GPU, whose memory the steps need
         offset = 0 if self._epoch_is_over else self.position.iters
         seconds = []
+        self.updater.guard.heeds = False  # bad numbers are told, and end a training, when their step comes
         for _, batch in zip(range(steps), self._batches(offset), strict=False):
             began = time.perf_counter()
             losses = self.updater.step(batch, self.position.step)
             [value.item() for value in losses.values()]  # wait for the device
             seconds.append(time.perf_counter() - began)
+        self.updater.guard.heeds = True
         self.updater.load_state_dict(before)
         return seconds
 

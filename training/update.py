@@ -23,9 +23,11 @@ from training.guards import (
     Undo,
     bad_input,
     culprits,
+    doubt,
     explain,
     first_bad_gradient,
     first_bad_layer,
+    first_bad_statistic,
 )
 from training.memory import MemoryNeed, Saved, process_memory, recompute_activations
 from training.optimizers import Optimizer
@@ -143,7 +145,7 @@ class Updater:
         losses = self.runner.run(phase, work, before, scaler.scale if scaler else _unscaled)
         if scaler:
             optimizer.unscale(scaler)
-        verdict = self.guard.judge(phase.name, optimizer.norm())
+        verdict = self.guard.judge(phase.name, optimizer.norm() + doubt(self.model.buffers()))
         return Incident(work.step, phase.name, verdict, losses, work.batch, quiet=scaler is not None)
 
     def _apply(self, phase: Phase, incident: Incident, transaction: Transaction) -> None:
@@ -176,6 +178,7 @@ class Updater:
     def _find(self, incident: Incident) -> tuple[str, list[str]]:
         """Return what first was not finite in this process's share, empty if nothing was, and the files concerned."""
         phase = next(phase for phase in self.phases if phase.name == incident.phase)
+        networks = self.model.networks()
         parts = self.runner.open(incident.batch, incident.step, self.step_options.accumulate, shared=False).parts()
         for part in parts:
 
@@ -183,7 +186,7 @@ class Updater:
                 with sample_noise(part.seeds), self.compute.autocast():
                     phase.loss(part.batch, self.model(part.batch))
 
-            place = bad_input(part.batch) or first_bad_layer(self.model.networks(), repeat)
+            place = bad_input(part.batch) or first_bad_layer(networks, repeat) or first_bad_statistic(networks)
             if place:
                 return place, culprits(part.batch)
         return "", culprits(incident.batch)

@@ -78,6 +78,20 @@ def test_a_bad_image_leaves_no_trace(make: Make, words: list[str], policy: str, 
     assert same(snapshot(ours), snapshot(theirs))
 
 
+@pytest.mark.parametrize("policy", ["skip", "rollback"])
+def test_an_image_that_overflows_the_norm_statistics_leaves_no_trace(make: Make, policy: str, capfd: Any) -> None:
+    """A no-data value such as -3e38 leaves losses and gradients finite, and the statistics infinite for ever."""
+    ours, theirs = updater(make(*PAIRED), on_nan=policy), updater(make(*PAIRED), on_nan=policy)
+    data = batch(1)
+    data["A"][0, :, :9] = -1e30
+    for step in (ours, theirs):
+        step.step(batch(0), 0)
+    ours.step(data, 1)
+    assert same(snapshot(ours), snapshot(theirs))
+    line = capfd.readouterr().err
+    assert "norm statistics: not finite" in line and ".running_var" in line and "a1.png" in line
+
+
 class Glitch(nn.Module):
     """A layer whose output is infinite in its n-th call."""
 

@@ -123,6 +123,24 @@ def test_crops_and_weight_decay_grow_by_stages_also_after_a_resume(
     assert seen == [(16, 0.0)] * 3 + [(32, 1e-3)] * 3
 
 
+def test_a_bad_image_in_the_rehearsal_is_told_when_its_step_comes(
+    train: Train, words: Words, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    real = Updater.step
+
+    def step(updater: Updater, batch: Any, number: int) -> Any:
+        calls.append(number)
+        bad = len(calls) in (3, 6)  # the third batch, rehearsed and in earnest
+        return real(updater, batch | {"A": batch["A"] * float("nan")} if bad else batch, number)
+
+    monkeypatch.setattr(Updater, "step", step)
+    with pytest.raises(UserError, match="step 3, .*not finite.*saved as before this step"):
+        train(*words("run", "--preprocess", "crop", "--crop_size", 16, "--on_nan", "stop"))
+    assert calls == [0, 0, 0, 0, 1, 2]
+    assert load_state(tmp_path / "run")["position"][2] == 2
+
+
 def test_frozen_weights_stay_and_the_others_start_from_the_given_run(
     train: Train, words: Words, tmp_path: pathlib.Path, capsys: Any
 ) -> None:

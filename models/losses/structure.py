@@ -1,4 +1,8 @@
-"""Structural similarity as a distance (Wang et al. 2004; several scales: Wang et al. 2003)."""
+"""Structural similarity as a distance (Wang et al. 2004; several scales: Wang et al. 2003).
+
+It compares the brightness of windows by their means and so needs a black of 0: images are lifted from [-1,1] to [0,2].
+Variances are small differences of large numbers, which only full precision keeps: autocast does not reach them.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,14 @@ from torch import Tensor
 from util.errors import UserError
 
 _WINDOW, _SIGMA = 11, 1.5
-_C1, _C2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2  # of a range of 2, from -1 to 1
+_C1, _C2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2  # of a range of 2
 _WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
 def ssim_loss(prediction: Tensor, target: Tensor) -> Tensor:
     """Return 1 - SSIM of two (N,C,H,W) in [-1,1], H and W at least 11: a scalar, 0 for equal images."""
     _check(prediction, target)
-    return 1 - _similarity(_widen(prediction), _widen(target))[0].mean()
+    return 1 - _similarity(_lifted(prediction), _lifted(target))[0].mean()
 
 
 def ms_ssim_loss(prediction: Tensor, target: Tensor) -> Tensor:
@@ -25,7 +29,7 @@ def ms_ssim_loss(prediction: Tensor, target: Tensor) -> Tensor:
     H and W are at least 11; from 176 pixels all five scales count. Negative contrasts count as 0.
     """
     _check(prediction, target)
-    x, y = _widen(prediction), _widen(target)
+    x, y = _lifted(prediction), _lifted(target)
     scales = next(n for n in range(len(_WEIGHTS), 0, -1) if min(x.shape[2:]) >> (n - 1) >= _WINDOW)
     weights = torch.tensor(_WEIGHTS[:scales], dtype=x.dtype, device=x.device)
     values = []
@@ -52,8 +56,9 @@ def _smooth(x: Tensor) -> Tensor:
     places = torch.arange(_WINDOW, dtype=x.dtype, device=x.device) - _WINDOW // 2
     weights = torch.exp(-(places**2) / (2 * _SIGMA**2))
     kernel = (weights / weights.sum()).repeat(x.shape[1], 1, 1, 1)
-    rows = F.conv2d(x, kernel, groups=x.shape[1])
-    return F.conv2d(rows, kernel.transpose(2, 3), groups=x.shape[1])
+    with torch.autocast(x.device.type, enabled=False):
+        rows = F.conv2d(x, kernel, groups=x.shape[1])
+        return F.conv2d(rows, kernel.transpose(2, 3), groups=x.shape[1])
 
 
 def _check(prediction: Tensor, target: Tensor) -> None:
@@ -64,5 +69,6 @@ def _check(prediction: Tensor, target: Tensor) -> None:
         raise UserError(f"the SSIM loss needs images of at least {_WINDOW}x{_WINDOW} pixels, not {width}x{height}")
 
 
-def _widen(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
+def _lifted(x: Tensor) -> Tensor:
+    """Return values of [-1,1] in [0,2], in float32 or float64."""
+    return (x if x.dtype == torch.float64 else x.float()) + 1

@@ -28,7 +28,7 @@ def test_ssim_is_the_mean_over_all_windows_written_out() -> None:
     window = bell[:, None] * bell / bell.sum() ** 2
     values = []
     for c, i, j in itertools.product(range(2), range(3), range(2)):
-        p, q = (image[0, c, i : i + 11, j : j + 11] for image in (x, y))
+        p, q = (image[0, c, i : i + 11, j : j + 11] + 1 for image in (x, y))  # black is 0
         mean_p, mean_q = (window * p).sum(), (window * q).sum()
         spread = (window * ((p - mean_p) ** 2 + (q - mean_q) ** 2)).sum()
         joint = (window * (p - mean_p) * (q - mean_q)).sum()
@@ -39,8 +39,23 @@ def test_ssim_is_the_mean_over_all_windows_written_out() -> None:
 
 def test_ms_ssim_is_that_of_torchmetrics() -> None:
     x, y = pair(192, 200, 1)
-    wanted = reference_ms_ssim(x.float(), y.float(), data_range=2.0)
+    wanted = reference_ms_ssim(x.float() / 2 + 0.5, y.float() / 2 + 0.5, data_range=1.0)
     assert ms_ssim_loss(x, y).item() == pytest.approx(1 - float(wanted), abs=0.005)
+
+
+@each_loss
+def test_grey_is_not_special(loss) -> None:
+    """Around the middle of [-1,1] a change of brightness that nobody sees is a small distance, too."""
+    grey = torch.zeros(1, 1, 16, 16)
+    assert loss(grey + 0.01, grey - 0.01).item() < 0.001
+
+
+@each_loss
+def test_autocast_changes_nothing(loss) -> None:
+    x, y = (image.float() / 50 + 0.9 for image in pair())  # hardly any contrast, and bright
+    with torch.autocast("cpu", torch.bfloat16):
+        found = loss(x, y)
+    assert torch.equal(found, loss(x, y))
 
 
 @each_loss

@@ -68,6 +68,14 @@ def init_uniform(layers: Iterable[nn.Module], generator: torch.Generator | None 
             _settle(layer)
 
 
+def init_residual(module: nn.Module, generator: torch.Generator | None = None) -> None:
+    """Fill with a tenth of He et al. 2015, so that residuals begin small (Wang et al. 2018, arXiv:1809.00219)."""
+    init_weights(module, "kaiming", generator=generator)
+    for layer in module.modules():
+        if (weight := _weight(layer)) is not None:
+            weight.data.mul_(0.1)
+
+
 def _weight(layer: nn.Module) -> Tensor | None:
     """Return the weight of a convolution or linear layer, the one that is trained where a norm of it is used."""
     if isinstance(layer, (*_CONVOLUTIONS, nn.Linear)):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from models.networks import GENERATORS
 from models.networks.common import EnlargerOptions
 from models.networks.edsr import PlainBlock
-from models.networks.initialise import init_weights
+from models.networks.initialise import init_residual
 from models.networks.ranges import UnitRange
 from models.networks.reach import receptive_field
 from models.networks.subpixel import added, factors, subpixel_reach
@@ -50,12 +50,8 @@ class MSRResNet(UnitRange):
         return F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False) if self.steps else x
 
     def initialise(self, generator: torch.Generator | None = None) -> None:
-        """He et al. 2015, a tenth of it in the blocks and in what ends in the output."""
-        init_weights(self, "kaiming", generator=generator)
-        with torch.no_grad():
-            for layer in (*self.body.modules(), self.conv_hr, self.conv_last):
-                if isinstance(layer, nn.Conv2d):
-                    layer.weight.mul_(0.1)
+        """A tenth of He et al. 2015."""
+        init_residual(self, generator)
 
 
 @GENERATORS.register("msrresnet", options=MSRResNetOptions)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from models.networks import GENERATORS
 from models.networks.common import EnlargerOptions
-from models.networks.initialise import init_uniform, init_weights
+from models.networks.initialise import init_residual, init_uniform
 from models.networks.ranges import UnitRange
 from models.networks.reach import receptive_field
 from models.networks.subpixel import factors
@@ -94,11 +94,7 @@ class RRDBNet(UnitRange):
     def initialise(self, generator: torch.Generator | None = None) -> None:
         """PyTorch's own distribution; in the blocks a tenth of He et al. 2015."""
         init_uniform(self.modules(), generator)
-        init_weights(self.body, "kaiming", generator=generator)
-        with torch.no_grad():
-            for layer in self.body.modules():
-                if isinstance(layer, nn.Conv2d):
-                    layer.weight.mul_(0.1)
+        init_residual(self.body, generator)
 
 
 @GENERATORS.register("rrdb", options=RRDBOptions)

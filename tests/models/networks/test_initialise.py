@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from models.networks import GENERATORS
 from models.networks.common import INIT_TYPES
 from models.networks.initialise import init_weights
 from util.errors import UserError
@@ -49,3 +50,20 @@ def test_spread_of_each_type() -> None:
 def test_unknown_type_names_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean '?kaiming"):
         init_weights(network(), "kaming")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("msrresnet", {"conv_first": 0.1, "body.0.conv1": 0.1, "upconv1": 0.1, "conv_hr": 0.1, "conv_last": 0.1}),
+        ("rrdb", {"conv_hr": 6**-0.5, "body.0.rdb1.conv1": 0.1, "body.0.rdb3.conv5": 0.1}),
+    ],
+)
+def test_residuals_begin_at_a_tenth_of_he_as_published(name: str, expected: dict[str, float]) -> None:
+    """In units of He et al. 2015; PyTorch's own distribution has 1 / sqrt(6) of it."""
+    made = GENERATORS.get(name)(GENERATORS.options(name)(n_blocks=1, scale=4), 3, 3)
+    init_weights(made, "published", generator=torch.Generator().manual_seed(0))
+    for place, share in expected.items():
+        weight = made.get_submodule(place).weight
+        he = (2 / weight[0].numel()) ** 0.5
+        assert weight.std().item() == pytest.approx(share * he, rel=0.1), place

@@ -65,9 +65,13 @@ def build_dataset(options: Options, *, train: bool, ranges: Any = None) -> Any:
 
 
 def describe_data(dataset: Any) -> dict[str, Any]:
-    """Return the value ranges and file formats of both domains as plain values, to be kept in the run."""
+    """Return the value ranges and file formats of both domains as plain values, to be kept in the run.
+
+    Where the data set takes files for their brightness alone, it says so too.
+    """
+    seen = {"luma": True} if getattr(getattr(dataset, "protocol", None), "luma", False) else {}
     return {
-        side: {"range": dataset.ranges[side].to_dict(), "format": dataset.formats[side].to_dict()}
+        side: {"range": dataset.ranges[side].to_dict(), "format": dataset.formats[side].to_dict(), **seen}
         for side in dataset.formats
     }
 

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import pathlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -96,9 +96,16 @@ def open_run(path: pathlib.Path, epoch: str, direction: str | None, gpu_ids: str
 
 def translator_of(options: Options, folder: pathlib.Path) -> Translator:
     """Return what translates single images by the generator that test options describe."""
-    values = options.values
+    channels, domains = (options.values["input_nc"], options.values["output_nc"]), saved_domains(options, folder)
     predictor = predictor_of(options, load_model(options, folder))
-    return Translator(predictor, (values["input_nc"], values["output_nc"]), saved_domains(options, folder))
+    return Translator(predictor, channels, domains, luma=_sees_luma(options, predictor, domains))
+
+
+def _sees_luma(options: Options, predictor: Predictor, domains: Mapping[str, Domain]) -> bool:
+    """Return whether the network takes Y alone: as the run says, or a weight file that enlarges one channel."""
+    if not options.values["weights"]:
+        return any(domain.luma for domain in domains.values())
+    return predictor.scale > 1 and options.values["input_nc"] == options.values["output_nc"] == 1
 
 
 def predictor_of(options: Options, model: TranslationModel) -> Predictor:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from commands.baselines import baseline_rows
 from commands.build import describe_networks
 from commands.domains import open_data
-from commands.opened_run import folder_of, load_model, predictor_of
+from commands.opened_run import folder_of, load_model, predictor_of, saved_domains
 from commands.report import Report
 from data.loader import sample_seed
 from evaluation.measurement import Measurement, measurement_for
@@ -61,6 +61,8 @@ class TestingSession:
         values = self.options.values
         sides = {**self.model.visuals, UNCERTAINTY: self.model.visuals.get(self.model.result, "B")}
         dataset, domains = open_data(self.options, self.run_folder, sides)
+        if not dataset.pairs and any(domain.luma for domain in saved_domains(self.options, self.run_folder).values()):
+            print("note: brightness alone; --input FOLDER --output FOLDER gives results in colour", file=sys.stderr)
         if self.ranks.first:
             with contextlib.suppress(OSError):  # the run may lie where nothing can be written
                 save_options(self.options, self.run_folder, "test")
@@ -83,7 +85,6 @@ class TestingSession:
             report.finish(functools.partial(baseline_rows, self.options, dataset))
             print(f"results: {report.folder / 'index.html'}")
         return code
-
 
     def _measurement(self, dataset: Any, domains: Domains) -> Measurement | None:
         """Return how outputs are measured, None where there is nothing to measure them against."""

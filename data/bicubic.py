@@ -44,7 +44,7 @@ def enlarge(image: np.ndarray, scale: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Part:
-    """How to make a part of a shrunken image without the rest: which source pixels it needs, and the weights.
+    """How to make a part of a resized image without the rest: which source pixels it needs, and the weights.
 
     Args:
         box: top, left, height and width in the source.
@@ -55,7 +55,7 @@ class Part:
     columns: Taps
 
     def __call__(self, source: np.ndarray) -> np.ndarray:
-        """Return the part of the shrunken image for the source's pixels in ``box``, (h,w) or (h,w,C)."""
+        """Return the part of the resized image for the source's pixels in ``box``, (h,w) or (h,w,C)."""
         return rounded(_apply(_floats(source), self.rows, self.columns), source.dtype)
 
 
@@ -64,9 +64,19 @@ def part_of_shrunken(size: Size, scale: int, box: Box) -> Part:
 
     It gives exactly the pixels that shrinking the whole image gives, at borders too.
     """
+    rows, columns = (_taps(length, math.ceil(length / scale), scale) for length in size)
+    return _part(rows, columns, box)
+
+
+def part_of_enlarged(size: Size, scale: int, box: Box) -> Part:
+    """Return how to make ``box`` (top, left, height, width) of an image of ``size`` enlarged ``scale`` times."""
+    rows, columns = (_taps(length, length * scale, 1 / scale) for length in size)
+    return _part(rows, columns, box)
+
+
+def _part(rows: Taps, columns: Taps, box: Box) -> Part:
     top, left, height, width = box
-    rows = _taps(size[0], math.ceil(size[0] / scale), scale).part(top, height)
-    columns = _taps(size[1], math.ceil(size[1] / scale), scale).part(left, width)
+    rows, columns = rows.part(top, height), columns.part(left, width)
     (first, rows), (start, columns) = rows.from_zero(), columns.from_zero()
     return Part((first, start, rows.reach, columns.reach), rows, columns)
 

@@ -1,4 +1,4 @@
-"""How results on a data set are measured, where that is not pixel by pixel over the whole image."""
+"""What a data set of small and large images says of itself: how it is measured, and what its values are."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Protocol:
-    """What a data set says of its measurement; ``evaluation`` does it.
+    """What ``evaluation`` measures by, and a run remembers of its files.
 
     Args:
         scale: how many times larger than inputs targets are; as many pixels are cut from each side.
         shrunken: whether inputs are nothing but the targets, shrunken by ``data.bicubic``.
+        luma: whether images are Y of BT.601 of files that may have colours.
     """
 
     scale: int
     shrunken: bool
+    luma: bool = False

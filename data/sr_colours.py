@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.bicubic import enlarge, shrink
-from data.colour import TOPS, chroma, file_luma, rounded, to_rgb
+from data.bicubic import Box, shrink
+from data.colour import file_luma, rounded
+from data.painting import Painter, unit_chroma
 from data.readers import read_image
 
 
@@ -41,17 +42,19 @@ class Colours:
 
     @functools.cached_property
     def _chroma(self) -> np.ndarray:
-        """Return Cb and Cr (h,w,2) of the small image, not rounded."""
+        """Return Cb and Cr (h,w,2) of the small image in fractions of full intensity, not rounded."""
         if self.source == self.target:
-            large = self.target_pixels
-            return shrink(chroma(large, TOPS[large.dtype.name]), self.scale)
-        small = read_image(self.source)
-        return chroma(small, TOPS[small.dtype.name])
+            return shrink(unit_chroma(self.target_pixels), self.scale)
+        return unit_chroma(read_image(self.source))
+
+    def _read(self, box: Box) -> np.ndarray:
+        top, left, height, width = box
+        return self._chroma[top : top + height, left : left + width]
 
     def painted(self, y: np.ndarray) -> np.ndarray:
         """Return RGB (H,W,3) of Y (H,W,1), small or large: Cb and Cr are the small image's, enlarged by bicubic."""
-        factor = y.shape[0] // self._chroma.shape[0]
-        return rounded(to_rgb(y, enlarge(self._chroma, factor), TOPS[y.dtype.name]), y.dtype)
+        height, width = self._chroma.shape[:2]
+        return Painter((height, width), y.shape[0] // height, self._read)(y)
 
     def luma(self, image: np.ndarray) -> np.ndarray:
         """Return Y (H,W,1) of an output or target in the image's dtype; of a grey file its value, as it stands."""

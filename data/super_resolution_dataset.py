@@ -87,7 +87,7 @@ class SuperResolution:
         self.ranges = {name: side.range for name, side in self.sides.items()}
         self.formats = {name: side.format for name, side in self.sides.items()}
         self._degrade: Degradation | None = make_degradation(options.degradation, self.scale)
-        self.protocol = Protocol(self.scale, self._degrade is None and common.dir_A is None)
+        self.protocol = Protocol(self.scale, self._degrade is None and common.dir_A is None, self._luma)
 
     def __len__(self) -> int:
         return len(self.names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +14,14 @@ from util.errors import UserError
 
 @dataclass(frozen=True)
 class Domain:
-    """The range of a domain's values, and how its files store them."""
+    """The range of a domain's values, and how its files store them.
+
+    ``luma`` says that the values are Y of BT.601, whatever colours the files have.
+    """
 
     range: ValueRange
     format: FileFormat
+    luma: bool = False
 
     @classmethod
     def whole(cls, dtype: str, channels: int) -> Domain:
@@ -25,13 +30,16 @@ class Domain:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Domain:
-        """Return the domain of a run's saved ``range`` and ``format``."""
-        return cls(ValueRange.from_dict(values["range"]), FileFormat(**values["format"]))
+        """Return the domain of a run's saved ``range``, ``format`` and, where it says so, ``luma``."""
+        return cls(ValueRange.from_dict(values["range"]), FileFormat(**values["format"]), values.get("luma") is True)
 
     def is_whole(self) -> bool:
         """Return whether the values are all of 8 or of 16 bits, so that either depth means the same image."""
         dtype = self.format.dtype
-        return dtype in ("uint8", "uint16") and self == Domain.whole(dtype, self.format.channels)
+        return dtype in ("uint8", "uint16") and self == self._whole(dtype)
+
+    def _whole(self, dtype: str) -> Domain:
+        return dataclasses.replace(Domain.whole(dtype, self.format.channels), luma=self.luma)
 
     def convert(self, dtype: str, source: str) -> Domain:
         """Return the same domain in files of another dtype: whole 8-bit for whole 16-bit values, or back.
@@ -45,7 +53,7 @@ class Domain:
         if dtype == self.format.dtype:
             return self
         if self.is_whole() and dtype in ("uint8", "uint16"):
-            return Domain.whole(dtype, self.format.channels)
+            return self._whole(dtype)
         raise UserError(
             f"{source}: {dtype} files, but the run was trained on {self.format.dtype} files with values "
             f"{self.range.low:g} to {self.range.high:g}; convert them to {self.format.dtype} with those values"

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data.painting import Painter
 from data.readers import ImageInfo
-from data.sample import fit_channels
 from data.streams import read_blocks, read_metadata, write_blocks
+from inference.brightness import network_values, painter_of, shown_channels
 from inference.domain import Domain
 from inference.outputs import to_file_values
 from inference.predictor import Predictor, margins
@@ -44,6 +45,7 @@ class LargeFile:
     Args:
         domains: of the source and the target.
         channels: of the network's input and output.
+        luma: whether the network sees Y alone, and the result takes its colours from the file.
     """
 
     def __init__(
@@ -53,17 +55,20 @@ class LargeFile:
         info: ImageInfo,
         domains: tuple[Domain, Domain],
         channels: tuple[int, int],
+        *,
+        luma: bool = False,
     ) -> None:
         if predictor.options.mc_dropout:
             raise UserError(f"{path}: --mc_dropout needs the whole image in memory; it is too large")
         self.predictor, self.path, self.info, self.channels = predictor, path, info, channels
         self.source, self.target = domains
+        self.luma, self.shown = luma, shown_channels(info.channels) if luma else channels[1]
         self.folder = predictor.runner.scratch_folder()
         self.height, self.width = (side * predictor.scale for side in (info.height, info.width))
 
     def translate(self, output: pathlib.Path) -> None:
         """Write the result, whole or not at all; UserError where the file is damaged or memory runs out."""
-        shape, dtype = (self.height, self.width, self.channels[1]), self.target.format.dtype
+        shape, dtype = (self.height, self.width, self.shown), self.target.format.dtype
         with contextlib.closing(self._spooled()) as scratch:
             while True:
                 try:
@@ -86,34 +91,39 @@ class LargeFile:
         top, left = (max(0, size // 2 - _JUDGED // 2) for size in (self.info.height, self.info.width))
         middle = Box(top, left, *_ends(Box(top, left, top + _JUDGED, left + _JUDGED), image.frame))
         self.predictor.settle([{"A": image.read(middle)}])
+        paint = self._painter(scratch)
         band: np.ndarray | None = None
         begin = 0
         with contextlib.closing(self._averaged(image)) as tiles:
             for box, values in tiles:
                 if band is None or box.top != begin:
                     yield from in_blocks(band)
-                    band, begin = (
-                        np.empty((box.height, self.width, self.channels[1]), self.target.format.dtype),
-                        box.top,
-                    )
-                self._fill(band, box, values[0])
+                    band = np.empty((box.height, self.width, self.shown), self.target.format.dtype)
+                    begin = box.top
+                self._fill(band, box, values[0], paint)
         yield from in_blocks(band)
 
     def _network_values(self, values: np.ndarray) -> np.ndarray:
-        return self.source.range.normalize(fit_channels(values, self.channels[0], self.path, "input_nc"))
+        return self.source.range.normalize(network_values(values, self.channels[0], self.path, luma=self.luma))
 
-    def _fill(self, band: np.ndarray, box: Box, values: Tensor) -> None:
+    def _painter(self, scratch: Scratch) -> Painter | None:
+        """Return what gives the result its colours; None where the network does that, or the file has none."""
+        if not self.luma or self.shown == 1:
+            return None
+        return painter_of((self.info.height, self.info.width), self.predictor.scale, scratch.read)
+
+    def _fill(self, band: np.ndarray, box: Box, values: Tensor, paint: Painter | None) -> None:
         """Put a tile's file values into the band, some rows at once: they take 8 bytes a number on their way."""
         for row in range(0, box.height, _ROWS):
             rows = slice(row, row + _ROWS)
             part = to_file_values(values[:, rows], self.target.range, self.target.format.dtype)
-            band[rows, box.left : box.right] = part
+            band[rows, box.left : box.right] = paint(part, box.top + row, box.left) if paint else part
 
     def _averaged(self, image: Source) -> Generator[Tile, None, None]:
         """Yield the tiles of the mean over models and symmetries."""
         versions = [(model, symmetry) for model in self.predictor.models for symmetry in self.predictor.symmetries]
         per_row = (
-            4.0 * self.width * self.predictor.scale * self.channels[1] * np.dtype(self.target.format.dtype).itemsize
+            4.0 * self.width * self.predictor.scale * self.shown * np.dtype(self.target.format.dtype).itemsize
         )
         translate = functools.partial(one_sided, self.predictor, image, per_row)
         if len(versions) == 1:

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from data.readers import read_image, read_info
-from data.sample import fit_channels
 from data.streams import read_metadata, write_blocks
 from data.value_range import DTYPE_RANGES
 from data.writers import as_hwc
+from inference.brightness import network_values, painted
 from inference.domain import Domain, fit_domains
 from inference.large import LargeFile, fits_in_memory
 from inference.outputs import to_file_values
@@ -33,12 +33,19 @@ class Translator:
         predictor: of a model with one generator.
         channels: of the input and the output.
         domains: "A" and "B" as the run has saved them; without them an image's dtype gives the range of both.
+        luma: whether the network sees Y alone, and results take their colours from the image.
     """
 
     def __init__(
-        self, predictor: Predictor, channels: tuple[int, int], domains: Mapping[str, Domain] | None = None
+        self,
+        predictor: Predictor,
+        channels: tuple[int, int],
+        domains: Mapping[str, Domain] | None = None,
+        *,
+        luma: bool = False,
     ) -> None:
         self.predictor, self.channels, self.domains = predictor, channels, dict(domains or {})
+        self.luma = luma
 
     def __call__(self, image: Image.Image | np.ndarray) -> Any:
         """Translate one image of any size.
@@ -71,11 +78,13 @@ class Translator:
         target = self.domains_of(array.dtype.name)[1]
         result = self.predictor(self._batch(array))[self.predictor.model.result]
         values = to_file_values(result[0], target.range, target.format.dtype)
+        if self.luma:
+            values = painted(values, as_hwc(array))
         return values[..., 0] if array.ndim == 2 and values.shape[2] == 1 else values
 
     def _batch(self, array: np.ndarray) -> dict[str, torch.Tensor]:
         source = self.domains_of(array.dtype.name)[0]
-        fitted = fit_channels(as_hwc(array), self.channels[0], pathlib.Path("image"), "input_nc")
+        fitted = network_values(as_hwc(array), self.channels[0], pathlib.Path("image"), luma=self.luma)
         return {"A": torch.from_numpy(source.range.normalize(fitted)).permute(2, 0, 1)[None].contiguous()}
 
     def settle(self, files: Sequence[pathlib.Path], count: int) -> None:
@@ -109,7 +118,7 @@ class Translator:
         info = read_info(source)
         domains = self.domains_of(info.dtype, str(source))
         if not fits_in_memory(self.predictor, info, self.channels):
-            LargeFile(self.predictor, source, info, domains, self.channels).translate(target)
+            LargeFile(self.predictor, source, info, domains, self.channels, luma=self.luma).translate(target)
             return
         values = self._translate(read_image(source))
         write_blocks(target, values.shape, values.dtype.name, [values], read_metadata(source))
@@ -126,6 +135,8 @@ def _from_pil(image: Image.Image) -> np.ndarray:
         return np.asarray(image).astype(np.uint16)
     if image.mode in ("L", "F"):
         return np.asarray(image)
+    if image.mode in ("1", "LA"):
+        return np.asarray(image.convert("L"))
     return np.asarray(image.convert("RGB"))
 
 

@@ -10,13 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+import a2b
 from commands.testing import TestingSession
 from commands.training import TrainingSession
 from commands.translating import TranslatingSession
-from data.bicubic import enlarge
+from data import painting
+from data.bicubic import enlarge, shrink
 from data.readers import read_image
 from data.writers import write_image
+from inference import translator as translating
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
 from util.errors import UserError
@@ -94,8 +98,6 @@ def test_a_folder_of_mixed_photos_is_enlarged_under_the_same_names(root: pathlib
         path = root / "mixed" / name
         write_image(path.with_suffix(".png"), _photo(1, *shape))
         if path.suffix != ".png":
-            from PIL import Image
-
             Image.open(path.with_suffix(".png")).save(path)
             path.with_suffix(".png").unlink()
     write_image(root / "mixed/deep.tif", _photo(1).astype(np.uint16) * 257)
@@ -110,6 +112,54 @@ def test_a_folder_of_mixed_photos_is_enlarged_under_the_same_names(root: pathlib
         assert image.shape == (2 * height, 2 * width, 3) and image.dtype == np.uint8
     deep = read_image(root / "large/deep.png")
     assert deep.dtype == np.uint16 and deep.shape == (80, 104, 3)
+
+
+def _shrunken(root: pathlib.Path, scale: int) -> None:
+    """Write small versions of the photos, colour and grey, and a deep one with alpha as small/0.png."""
+    write_image(root / "photos/grey.png", _photo(9, channels=1))
+    for path in sorted((root / "photos").glob("*.png")):
+        image = read_image(path)
+        height, width = (side - side % scale for side in image.shape[:2])
+        write_image(path, image[:height, :width])
+        write_image(root / "small" / path.name, shrink(image[:height, :width], scale))
+
+
+def test_a_network_of_y_gives_a_folder_of_photos_its_colours_as_the_data_set_does(root: pathlib.Path) -> None:
+    _train(root, "--scale", "3", "--input_nc", "1", "--output_nc", "1")
+    _make_bicubic(root)
+    _shrunken(root, 3)
+    _test(root, "--dir_A", "../small", "--dir_B", ".")
+    words = ["--checkpoints_dir", str(root), "--name", "run", "--gpu_ids", "-1"]
+    words += ["--input", str(root / "small"), "--output", str(root / "large")]
+    assert TranslatingSession(TestOptions().parse(words)).run() == 0
+    for name in ("0", "3", "grey"):
+        measured = read_image(root / f"results/run/all_latest/images/{name}_fake_B.png").astype(int)
+        large = read_image(root / f"large/{name}.png").astype(int)
+        assert large.shape == measured.shape and large.shape[2] == (1 if name == "grey" else 3)
+        assert np.abs(large - measured).max() <= 1
+    target = read_image(root / "photos/0.png").astype(int)
+    assert np.abs(large - target.mean()).max() > 20 and np.abs(read_image(root / "large/0.png") - target).mean() < 12
+
+
+def test_a_network_of_y_keeps_depth_drops_alpha_and_paints_in_parts(
+    root: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _train(root, "--scale", "2", "--input_nc", "1", "--output_nc", "1")
+    _make_bicubic(root)
+    translate = a2b.load(root / "run", gpu_ids="-1")
+    photo = _photo(5, 40, 300)
+    deep = translate(np.dstack([photo, photo[..., :1]]).astype(np.uint16) * 257)
+    assert deep.shape == (80, 600, 3) and deep.dtype == np.uint16
+    assert np.abs(deep / 257.0 - translate(photo)).max() < 2.5, "Y of 8 bits is rounded before and after the network"
+    assert translate(Image.fromarray(photo)).mode == "RGB" and translate(Image.fromarray(photo[..., 0])).mode == "L"
+    assert a2b.load(root / "run/latest_net_G.pth", gpu_ids="-1")(photo[..., 0]).ndim == 2
+    monkeypatch.setattr(translating, "fits_in_memory", lambda *_: False)
+    monkeypatch.setattr(painting, "_AT_ONCE", 2000)
+    write_image(root / "photo.png", photo)
+    write_image(root / "grey.png", photo[..., :1])
+    for name, image in (("photo", photo), ("grey", photo[..., :1])):
+        translate.file(root / f"{name}.png", root / f"{name}_large.png")
+        assert np.abs(read_image(root / f"{name}_large.png").astype(int) - translate(image)).max() <= 1
 
 
 def test_photos_without_targets_are_enlarged_whole(root: pathlib.Path) -> None:

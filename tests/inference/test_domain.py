@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from data.value_range import ValueRange
@@ -19,6 +21,13 @@ def test_whole_ranges_convert_both_ways() -> None:
     for domain, dtype in ((PART, "uint8"), (EIGHT, "float32")):
         with pytest.raises(UserError, match=f"x: {dtype} files, but the run was trained on {domain.format.dtype}"):
             domain.convert(dtype, "x")
+
+
+def test_brightness_stays_brightness_in_another_depth() -> None:
+    luma = dataclasses.replace(EIGHT, luma=True)
+    assert luma.convert("uint16", "x") == dataclasses.replace(DEEP, luma=True)
+    entry = {"range": luma.range.to_dict(), "format": luma.format.to_dict()}
+    assert Domain.from_dict({**entry, "luma": True}) == luma and Domain.from_dict(entry) == EIGHT
 
 
 def test_the_target_follows_the_source_where_it_was_of_the_same_depth() -> None:

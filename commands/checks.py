@@ -68,7 +68,7 @@ class SizeCheck:
         with torch.random.fork_rng(devices=[]):
             self.model = make_narrow(options)
         self.multiple = self.model.size_multiple
-        self.scale = max(int(getattr(n, "scale", 1)) for n in self.model.networks().values())
+        self.scale = self.model.scale
         self.enlargement = _enlargement(options)  # what the data set makes of a crop
         if self.enlargement not in (None, self.scale):
             raise UserError(
@@ -99,7 +99,8 @@ class SizeCheck:
 
     def batch(self, batch: Batch) -> None:
         """UserError naming the file when the images of a batch do not fit the networks, or each other."""
-        sizes = self._cut(batch["A"].shape[-2:]), self._cut(batch.get("B", batch["A"]).shape[-2:])
+        target = batch.get("B", batch["A"])
+        sizes = _cut(batch["A"].shape[-2:], self.multiple), _cut(target.shape[-2:], self.multiple * self.scale)
         if not min(*sizes[0], *sizes[1]) or self._known(*sizes):
             return
         culprit = self._failing(*sizes)
@@ -131,10 +132,6 @@ class SizeCheck:
     def _sizes(self, height: int, width: int) -> tuple[Size, Size]:
         """Return the sizes of an input of these sides and of its output."""
         return (height, width), (self.scale * height, self.scale * width)
-
-    def _cut(self, size: Any) -> Size:
-        """Return height and width as the training cuts them."""
-        return size[0] - size[0] % self.multiple, size[1] - size[1] % self.multiple
 
     def _least(self, size: int) -> int | None:
         """Return the smallest side above ``size`` that works, None when none does."""
@@ -176,6 +173,11 @@ class SizeCheck:
             except (UserError, ValueError, RuntimeError):
                 return f"--{culprit} {self.values[culprit]}" if culprit in self.values else "the networks"
         return None
+
+
+def _cut(size: Any, multiple: int) -> Size:
+    """Return height and width as the training cuts them."""
+    return size[0] - size[0] % multiple, size[1] - size[1] % multiple
 
 
 class CheckedLoader:

@@ -85,6 +85,11 @@ class TranslationModel(nn.Module):
         """Return what image height and width must divide by for every network."""
         return math.lcm(*(getattr(network, "size_multiple", 1) for network in self.networks().values()))
 
+    @property
+    def scale(self) -> int:
+        """Return how many times as large as the inputs the images are."""
+        return max((getattr(network, "scale", 1) for network in self.networks().values()), default=1)
+
     @torch.no_grad()
     def predict(self, batch: Batch) -> Images:
         """Return all images worth showing for a batch, inputs included, by label."""

@@ -126,13 +126,17 @@ def select(batch: Batch, samples: slice, count: int) -> dict[str, Any]:
     return {**batch, **per_sample}
 
 
-def fit_sizes(batch: Mapping[str, Any], multiple: int) -> dict[str, Any]:
+def fit_sizes(batch: Mapping[str, Any], multiple: int, scale: int = 1) -> dict[str, Any]:
     """Return the batch with images cut at the right and below to sides that divide by ``multiple``.
+
+    Args:
+        scale: how many times as large as A images B are, which are cut by as much more.
 
     Raises:
         UserError: an image is smaller than that.
     """
-    return {key: _cut(value, key, batch, multiple) if key[0] in "AB" else value for key, value in batch.items()}
+    sides = {"A": multiple, "B": multiple * scale}
+    return {key: _cut(value, key, batch, sides[key[0]]) if key[0] in sides else value for key, value in batch.items()}
 
 
 def _cut(image: Any, key: str, batch: Batch, multiple: int) -> Any:

@@ -137,7 +137,8 @@ class Updater:
     def _open(self, batch: Batch, step: int, phases: Sequence[Phase]) -> StepBatch:
         moved = {key: self.compute.image(v) if isinstance(v, Tensor) else v for key, v in batch.items()}
         shared = any(phase.through_images for phase in phases)
-        return self.runner.open(fit_sizes(moved, self.model.size_multiple), step, self.step_options.accumulate, shared)
+        fitted = fit_sizes(moved, self.model.size_multiple, self.model.scale)
+        return self.runner.open(fitted, step, self.step_options.accumulate, shared)
 
     def _judge(self, phase: Phase, work: StepBatch, before: Undo) -> Incident:
         """Compute a phase's gradients and look at their norm."""

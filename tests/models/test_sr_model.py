@@ -43,6 +43,15 @@ def test_a_network_learns_to_enlarge_one_batch() -> None:
     assert errors[-1] < errors[0] / 2
 
 
+def test_images_of_odd_size_are_cut_alike_where_the_network_folds_them() -> None:
+    models = [make("sr", "--netG", "rrdb", *RRDB) for _ in range(2)]  # x2, which folds 2x2 pixels of the input
+    data = batch()
+    odd = {"A": data["A"][..., :9, :7], "B": data["B"][..., :18, :14], "A_paths": ["a"] * 2, "B_paths": ["a"] * 2}
+    even = {"A": data["A"][..., :8, :6], "B": data["B"][..., :16, :12]}
+    losses = [updater(model).step(images, 0) for model, images in zip(models, (odd, even), strict=True)]
+    assert torch.equal(losses[0]["G_L1"], losses[1]["G_L1"])
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

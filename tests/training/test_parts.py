@@ -151,5 +151,7 @@ def test_images_are_cut_to_what_the_networks_take() -> None:
     batch = {"A": torch.zeros(1, 3, 19, 33), "A_mask": torch.zeros(1, 1, 19, 33), "A_paths": ["a"], "key": [1]}
     fitted = fit_sizes(batch, 8)
     assert fitted["A"].shape == (1, 3, 16, 32) and fitted["A_mask"].shape == (1, 1, 16, 32)
+    large = fit_sizes(batch | {"B": torch.zeros(1, 3, 57, 99)}, 8, scale=3)
+    assert large["A"].shape == (1, 3, 16, 32) and large["B"].shape == (1, 3, 48, 96)
     with pytest.raises(UserError, match="a: 33x19 pixels in training, but the networks need at least 64"):
         fit_sizes(batch, 64)

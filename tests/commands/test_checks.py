@@ -127,7 +127,8 @@ def test_targets_must_be_as_much_larger_as_the_network_makes_images() -> None:
 
 
 def test_targets_are_cut_with_their_odd_inputs() -> None:
-    size_check(*"--model sr --netG rrdb --n_blocks 1 --scale 2 --crop_size 50".split()).batch(batch(25, 25, target=2))
+    words = "--model sr --netG rrdb --n_blocks 1 --scale 2 --crop_size 50"
+    size_check(*words.split()).batch(batch(25, 25, target=2))
 
 
 def test_a_small_folder_of_whole_images_ends_in_one_line(train: Train, tiny: list[str], tmp_path: pathlib.Path) -> None:

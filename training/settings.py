@@ -78,13 +78,12 @@ class SaveOptions:
     """When to save, and whether to go on from what was saved."""
 
     continue_train: bool = option(False, "go on where the run stopped, everything restored", "session")
-    save_latest_freq: int = option(5000, "save 'latest' every so many images", "session", minimum=1)
-    save_epoch_freq: int = option(5, "keep the weights of every so many epochs", "session", minimum=1)
-    save_by_iter: bool = option(False, "keep the weights of each save as iter_N instead of latest", "session")
+    save_latest_freq: int = option(5000, "save 'latest' every so many images", minimum=1)
+    save_epoch_freq: int = option(5, "keep the weights of every so many epochs", minimum=1)
+    save_by_iter: bool = option(False, "keep the weights of each save as iter_N instead of latest")
     keep_checkpoints: int | None = option(
         None,
         "keep the weights of only the newest so many epochs (and iter_N), beside latest and best; inf for all",
-        "session",
         minimum=1,
     )
 

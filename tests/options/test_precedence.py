@@ -76,9 +76,16 @@ def test_where_a_value_came_from_is_saved(parse: Parse, tmp_path: pathlib.Path) 
 
 
 def test_session_flags_are_not_restored(parse: Parse, tmp_path: pathlib.Path) -> None:
-    _save(parse("--model", "pix2pix", "--num_threads", 0, "--print_freq", 7), tmp_path)
+    _save(parse("--model", "pix2pix", "--num_threads", 0, "--display_port", 9000), tmp_path)
     options = parse("--continue_train")
-    assert (options.values["num_threads"], options.values["print_freq"]) == (4, 100)
+    assert (options.values["num_threads"], options.values["display_port"]) == (4, 8097)
+
+
+def test_when_to_save_and_to_log_is_restored(parse: Parse, tmp_path: pathlib.Path) -> None:
+    given = {"keep_checkpoints": 2, "save_latest_freq": 40, "save_epoch_freq": 3, "print_freq": 7, "display_freq": 9}
+    _save(parse("--model", "pix2pix", *(word for name in given for word in (f"--{name}", given[name]))), tmp_path)
+    options = parse("--continue_train")
+    assert {name: options.values[name] for name in given} == given
 
 
 def test_a_component_gets_only_its_own_frozen_options(parse: Parse) -> None:

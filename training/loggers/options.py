@@ -11,10 +11,10 @@ from util.option import option
 class DisplayOptions:
     """How often, where and how the training shows its state."""
 
-    print_freq: int = option(100, "images between two reports of the losses", scope="session", minimum=1)
-    display_freq: int = option(400, "images between two displays of image rows", scope="session", minimum=1)
-    update_html_freq: int = option(1000, "images between two rows saved to the HTML page", scope="session", minimum=1)
-    no_html: bool = option(False, "write no HTML page to <checkpoints_dir>/<name>/web", scope="session")
+    print_freq: int = option(100, "images between two reports of the losses", minimum=1)
+    display_freq: int = option(400, "images between two displays of image rows", minimum=1)
+    update_html_freq: int = option(1000, "images between two rows saved to the HTML page", minimum=1)
+    no_html: bool = option(False, "write no HTML page to <checkpoints_dir>/<name>/web")
     display_winsize: int = option(256, "width of the images shown in visdom and HTML", scope="session", minimum=1)
     display_id: int = option(1, "visdom window number; 0 or less: no visdom", scope="session")
     display_server: str = option("http://localhost", "address of the visdom server", scope="session")

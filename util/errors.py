@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 
 class UserError(Exception):
@@ -29,17 +29,26 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
 
 
 def one_line(error: BaseException, length: int = 120) -> str:
-    """Return what an error says on one line of at most ``length`` characters; its type where it says nothing."""
-    return " ".join(str(error).split())[:length] or type(error).__name__
+    """Return what an error says on one line of at most ``length`` characters; its type where it says nothing.
+
+    What the operating system says comes first: torch's writer covers a full disk with words of its own.
+    """
+    system = next((e.strerror for e in _and_before(error) if isinstance(e, OSError) and e.strerror), None)
+    return system or " ".join(str(error).split())[:length] or type(error).__name__
 
 
 def pass_interrupts_on(error: BaseException) -> None:
     """Raise KeyboardInterrupt if ``error`` came up on top of one, as torch's writer makes it."""
-    before = error.__context__
-    while before is not None and not isinstance(before, KeyboardInterrupt):
-        before = before.__context__
-    if before is not None:
+    if any(isinstance(before, KeyboardInterrupt) for before in _and_before(error)):
         raise KeyboardInterrupt from None
+
+
+def _and_before(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that it came up on top of."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__context__
 
 
 def run_script(main: Callable[[], int | None]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
-from util.errors import UserError, did_you_mean, run_script
+from util.errors import UserError, did_you_mean, one_line, run_script
 
 
 def _exit(main: object) -> int:
@@ -45,3 +47,14 @@ def test_a_programming_error_keeps_its_traceback() -> None:
 def test_did_you_mean_names_the_nearest_or_nothing() -> None:
     assert did_you_mean("batch_sise", ["batch_size", "crop_size"]) == "; did you mean batch_size?"
     assert did_you_mean("zzz", ["batch_size"]) == ""
+
+
+def test_one_line_says_what_the_system_said_first() -> None:
+    assert one_line(ValueError("a\n  b")) == "a b"
+    assert one_line(ValueError()) == "ValueError"
+    with pytest.raises(RuntimeError) as caught:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError:
+            raise RuntimeError("enforce fail") from None
+    assert one_line(caught.value) == "No space left on device"

@@ -35,7 +35,8 @@ def format_options(options: Options, everything: bool = True) -> str:
         if value == default and not everything:
             continue
         note = "" if value == default else f"\t[{options.sources[name]}; default: {default}]"
-        lines.append(f"{name:>25}: {value!s:<30}{note}".rstrip())
+        shown = "auto" if options.flags[name].info.auto and value == 0 else value
+        lines.append(f"{name:>25}: {shown!s:<30}{note}".rstrip())
     return "\n".join([*lines, "----------------- End -------------------", ""])
 
 

@@ -75,6 +75,10 @@ def test_where_a_value_came_from_is_saved(parse: Parse, tmp_path: pathlib.Path) 
     assert format_options(options) == (tmp_path / "run" / "train_opt.txt").read_text()
 
 
+def test_auto_is_shown_as_it_was_given(parse: Parse) -> None:
+    assert "batch_size: auto " in format_options(parse("--model", "pix2pix", "--batch_size", "auto"))
+
+
 def test_session_flags_are_not_restored(parse: Parse, tmp_path: pathlib.Path) -> None:
     _save(parse("--model", "pix2pix", "--num_threads", 0, "--display_port", 9000), tmp_path)
     options = parse("--continue_train")

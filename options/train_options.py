@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from typing import Any
 
 from data.common import CommonDataOptions, LoaderOptions
@@ -88,11 +89,20 @@ class TrainOptions(BaseOptions):
         folder = run_folder(values["checkpoints_dir"], values["name"])
         if values["continue_train"]:
             check_identity(load_options(folder) or {}, options, folder)
+            options = _from_own_weights(options, folder)
         return options
 
 
 def _continues(given: dict[str, Any]) -> bool:
     return "continue_train" in given and str(given["continue_train"]).lower() not in ("false", "no", "off", "0")
+
+
+def _from_own_weights(options: Options, folder: pathlib.Path) -> Options:
+    """Let the run itself tell what its network is; the file that it began from may be gone or changed by now."""
+    own = folder / "latest_net_G.pth"
+    if options.values.get("netG") == "pretrained" and own.is_file():
+        return options.replace("the run's own weights", init_from=str(own))
+    return options
 
 
 def _check_schedule(options: Options) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from commands.translating import TranslatingSession
 from data.readers import read_image
 from data.writers import write_image
 from options.test_options import TestOptions
+from training.checkpoint import load_state
 from util.errors import UserError
 
 spandrel = pytest.importorskip("spandrel")
@@ -96,3 +98,21 @@ def test_two_generators_are_refused(weights: pathlib.Path) -> None:
     options = TestOptions().parse(words("--weights", weights, "--model", "cycle_gan", "--dataroot", "."))
     with pytest.raises(UserError, match="leave --model out"):
         TestingSession(options)
+
+
+def test_training_goes_on_when_the_file_it_began_from_is_gone(
+    weights: pathlib.Path, photo: np.ndarray, train: Callable[..., int], tmp_path: pathlib.Path
+) -> None:
+    for number in range(2):
+        write_image(tmp_path / f"photos/{number}.png", photo)
+    where = ["--dataroot", tmp_path / "photos", "--checkpoints_dir", tmp_path, "--name", "tuned"]
+    shown = ["--display_id", -1, "--no_html", "--num_threads", 0]
+    given = words(*where, *shown, "--model", "sr", "--crop_size", 16, "--batch_size", 1, "--n_epochs_decay", 0)
+    start = ["--netG", "pretrained", "--scale", 2, "--init_from", weights, "--n_epochs", 1]
+    assert train(*given, *start) == 0
+    weights.unlink()
+    assert train(*given, "--continue_train", "--n_epochs", 2) == 0
+    assert load_state(tmp_path / "tuned")["position"][2] == 2  # one image an epoch, the other is for testing
+    asked = [*where[2:], "--model", "test", "--input", tmp_path / "photos", "--output", tmp_path / "large"]
+    assert TranslatingSession(TestOptions().parse(words(*asked))).run() == 0
+    assert read_image(tmp_path / "large/0.png").shape == (40, 54, 3)

@@ -14,6 +14,7 @@ import torch
 
 import models.files
 from commands.training import TrainingSession
+from models import MODELS
 from options.train_options import TrainOptions
 from training.checkpoint import load_state
 from training.previews import Previewer
@@ -23,10 +24,15 @@ from util.errors import UserError
 
 Train = Callable[..., int]
 EPOCHS = ["--n_epochs", "1", "--n_epochs_decay", "1", "--batch_size", "2"]  # 2 epochs of 3 steps of 2 images
-MODELS = {
+PATCHES = ["--preprocess", "crop", "--crop_size", "32", "--scale", "2"]
+METHODS = {
     "pix2pix": ["--no_dropout", "false", "--pool_size", "3"],
     "cycle_gan": ["--pool_size", "3", "--gan_mode", "wgangp"],
     "template": ["--preprocess", "crop", "--crop_size", "16"],
+    "sr": [*PATCHES, "--netG", "fsrcnn", "--degradation", "real_esrgan"],
+    "srgan": [*PATCHES, "--netG", "srresnet", "--lambda_VGG", "0", "--lambda_L1", "1"],
+    "esrgan": [*PATCHES, "--netG", "edsr", "--n_blocks", "1", "--netD", "basic", "--lambda_VGG", "0"],
+    "real_esrgan": [*PATCHES, "--netG", "compact", "--lambda_VGG", "0", "--ema_decay", "0.9"],
 }
 
 
@@ -35,9 +41,13 @@ def words(tmp_path: pathlib.Path, aligned: pathlib.Path, unaligned: pathlib.Path
     def build(model: str, name: str, *more: object) -> list[str]:
         data = unaligned if model == "cycle_gan" else aligned
         where = ["--model", model, "--dataroot", data, "--checkpoints_dir", tmp_path, "--name", name]
-        return [str(word) for word in [*where, *tiny, *EPOCHS, *MODELS[model], *more]]
+        return [str(word) for word in [*where, *tiny, *EPOCHS, *METHODS[model], *more]]
 
     return build
+
+
+def test_every_method_is_interrupted_below() -> None:
+    assert set(METHODS) == set(MODELS.names()) - {"test"}
 
 
 def log(folder: pathlib.Path) -> list[str]:
@@ -75,7 +85,7 @@ def assert_same_run(one: pathlib.Path, other: pathlib.Path) -> None:
         assert_equal(torch.load(one / name, weights_only=True), torch.load(other / name, weights_only=True), name)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", METHODS)
 def test_continuing_twice_equals_one_go(train: Train, words: Any, tmp_path: pathlib.Path, model: str) -> None:
     assert train(*words(model, "whole")) == 0
     assert len(log(tmp_path / "whole")) == 6

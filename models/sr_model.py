@@ -29,33 +29,27 @@ class SROptions(MixOptions):
     lambda_GAN: float = option(0.0, "weight of the adversarial term; 0 trains without a discriminator", minimum=0)
 
 
-@MODELS.register(
-    "sr",
-    options=SROptions,
-    preset={
-        "dataset_mode": "super_resolution",
-        "scale": 4,
-        "norm": "batch",
-        "batch_size": 16,
-        "lr": 1e-4,
-        "beta1": 0.9,
-        "netG": "edsr",
-    },
-)
+_COMMON = {
+    "dataset_mode": "super_resolution",
+    "scale": 4,
+    "norm": "batch",
+    "init_type": "published",
+    "batch_size": 16,
+    "lr": 1e-4,
+    "beta1": 0.9,
+}
+
+
+@MODELS.register("sr", options=SROptions, preset={**_COMMON, "netG": "edsr"})
 @MODELS.register(
     "srgan",
     options=SROptions,
     preset={
-        "dataset_mode": "super_resolution",
-        "scale": 4,
-        "norm": "batch",
-        "pool_size": 0,
-        "batch_size": 16,
-        "lr": 1e-4,
-        "beta1": 0.9,
+        **_COMMON,
         "netG": "srresnet",
         "netD": "srgan",
         "gan_mode": "vanilla",
+        "crop_size": 96,
         "lambda_GAN": 1e-3,
         "lambda_L1": 0.0,
         "lambda_VGG": 0.006,  # features divided by 12.75, squared
@@ -67,16 +61,11 @@ class SROptions(MixOptions):
     "esrgan",
     options=SROptions,
     preset={
-        "dataset_mode": "super_resolution",
-        "scale": 4,
-        "norm": "batch",
-        "pool_size": 0,
-        "batch_size": 16,
-        "lr": 1e-4,
-        "beta1": 0.9,
+        **_COMMON,
         "netG": "rrdb",
         "netD": "vgg128",
         "gan_mode": "relativistic_average",
+        "crop_size": 128,
         "lambda_GAN": 5e-3,
         "lambda_L1": 5e-3,
         "lambda_VGG": 1.0,
@@ -87,17 +76,12 @@ class SROptions(MixOptions):
     "real_esrgan",
     options=SROptions,
     preset={
-        "dataset_mode": "super_resolution",
-        "scale": 4,
-        "norm": "batch",
-        "pool_size": 0,
-        "batch_size": 16,
-        "lr": 1e-4,
-        "beta1": 0.9,
-        "netG": "rrdb",
+        **_COMMON,
         "degradation": "real_esrgan",
+        "netG": "rrdb",
         "netD": "unet_sn",
         "gan_mode": "vanilla",
+        "crop_size": 256,
         "lambda_GAN": 0.1,
         "lambda_L1": 0.5,
         "lambda_VGG": 1.0,

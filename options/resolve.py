@@ -93,7 +93,10 @@ PRESET = "preset"
 
 
 def _expand(roots: Sequence[Component], sources: Sequence[Source]) -> tuple[list[Component], list[Source]]:
-    """Follow every selector flag to the component it names, breadth first."""
+    """Follow every selector flag to the component it names, breadth first.
+
+    The preset of a component comes after those of the parts it chose, so that a method has the last word on its data.
+    """
     components: list[Component] = list(roots)
     presets: list[Source] = []
     for component in components:  # grows while it is walked
@@ -106,7 +109,7 @@ def _expand(roots: Sequence[Component], sources: Sequence[Source]) -> tuple[list
             title = f"{registry.kind} '{name}'" + (f": {entry.summary}" if entry.summary else "")
             components.append(Component(title, registry.options(name), flag.name, registry, name))
             if entry.preset:
-                presets.append(Source(PRESET, entry.preset))
+                presets.insert(0, Source(PRESET, entry.preset))
     return components, presets
 
 

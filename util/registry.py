@@ -61,8 +61,8 @@ class Registry:
         """Mark the decorated class or function as registered under ``names``; the first is the canonical one.
 
         The mark is read from the source and changes nothing when it runs. ``options`` must name a dataclass of the
-        same file and ``preset`` must be a literal dictionary of flag defaults: both are read before the module is
-        ever imported.
+        same file and ``preset`` must be a literal dictionary of flag defaults, which may begin with the ``**NAME`` of
+        another one in the file: both are read before the module is ever imported.
         """
 
         return lambda component: component
@@ -164,11 +164,30 @@ def _read_registrations(path: pathlib.Path, module: str, symbol: str) -> list[tu
             if isinstance(call, ast.Call) and ast.unparse(call.func) == f"{symbol}.register":
                 keywords = {k.arg: k.value for k in call.keywords}
                 options = ast.unparse(keywords["options"]) if "options" in keywords else None
-                preset = ast.literal_eval(keywords["preset"]) if "preset" in keywords else {}
+                preset = _read_preset(keywords["preset"], path) if "preset" in keywords else {}
                 summary = (ast.get_docstring(node) or "").partition("\n")[0]
                 names = [ast.literal_eval(argument) for argument in call.args]
                 found.append((names, Entry(module, path, node.name, options, preset, summary)))
     return found
+
+
+def _read_preset(node: ast.expr, path: pathlib.Path) -> dict[str, Any]:
+    """Return a literal dictionary, with those in it that have a name in the file; ValueError for anything else."""
+    if not isinstance(node, ast.Dict):
+        raise ValueError("no dictionary")
+    preset: dict[str, Any] = {}
+    for key, value in zip(node.keys, node.values, strict=True):
+        entry = {ast.literal_eval(key): ast.literal_eval(value)} if key else ast.literal_eval(_constant(value, path))
+        preset |= entry
+    return preset
+
+
+def _constant(name: ast.expr, path: pathlib.Path) -> ast.expr:
+    """Return what a file assigns to a name at its top; the name itself, which is no literal, where nothing is."""
+    for node in getattr(_source(path), "body", []):
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [ast.unparse(name)]:
+            return node.value
+    return name
 
 
 def _load_options(path: pathlib.Path, module: str, name: str) -> type:

@@ -24,9 +24,15 @@ class NetworkOptions:
 
 
 @dataclass(frozen=True)
-class EnlargerOptions:
-    """Flags of the networks for super-resolution and restoration, which normalise nothing."""
+class PlainOptions:
+    """Flags of the networks without a choice of norm, which begin as their papers say."""
 
-    scale: int = option(1, "enlargement; 1 restores images of equal size", scope="identity", minimum=1, maximum=8)
     init_type: str = option("published", "distribution of the initial weights", choices=INIT_TYPES)
     init_gain: float = option(0.02, "scale of the initial weights (normal, xavier, orthogonal)", minimum=0.0)
+
+
+@dataclass(frozen=True)
+class EnlargerOptions(PlainOptions):
+    """Flags of the networks for super-resolution and restoration."""
+
+    scale: int = option(1, "enlargement; 1 restores images of equal size", scope="identity", minimum=1, maximum=8)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.networks import GENERATORS
-from models.networks.common import INIT_TYPES
+from models.networks.common import PlainOptions
 from models.networks.ranges import UnitRange
 from models.networks.subpixel import added
 from util.errors import UserError
@@ -18,7 +18,7 @@ from util.option import option
 
 
 @dataclass(frozen=True)
-class NAFNetOptions:
+class NAFNetOptions(PlainOptions):
     ngf: int = option(32, "filters of the generator's outermost layers", scope="identity", minimum=1)
     naf_encoder: tuple[str, ...] = option(
         ("1", "1", "1", "28"), "blocks of each level on the way down, by commas", scope="identity"
@@ -27,8 +27,6 @@ class NAFNetOptions:
     naf_decoder: tuple[str, ...] = option(
         ("1", "1", "1", "1"), "blocks of each level on the way up, by commas", scope="identity"
     )
-    init_type: str = option("published", "distribution of the initial weights", choices=INIT_TYPES)
-    init_gain: float = option(0.02, "scale of the initial weights (normal, xavier, orthogonal)", minimum=0.0)
 
 
 class ChannelNorm(nn.Module):

@@ -13,19 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from models.networks import GENERATORS
-from models.networks.common import INIT_TYPES
+from models.networks.common import EnlargerOptions
 from models.networks.foreign import clean_state_dict, generator_from_state, infer_generator, load_weights
 from models.networks.ranges import UNIT, UnitRange, from_unit, to_unit
 from util.errors import UserError, one_line
 from util.option import option
 
+_SMALLEST = 16  # pixels that the Predictor brings every image to
+
 
 @dataclass(frozen=True)
-class PretrainedOptions:
-    scale: int = option(1, "enlargement; 1 restores images of equal size", scope="identity", minimum=1, maximum=8)
+class PretrainedOptions(EnlargerOptions):
     init_from: str | None = option(None, "the weight file that tells the architecture, and where training begins")
-    init_type: str = option("published", "distribution of the initial weights", choices=INIT_TYPES)
-    init_gain: float = option(0.02, "scale of the initial weights (normal, xavier, orthogonal)", minimum=0.0)
 
 
 @dataclass(frozen=True)
@@ -124,9 +123,6 @@ def _by_spandrel(state: dict[str, Tensor], source: str) -> Known:
     sizes, channels = found.size_requirements, (found.input_channels, found.output_channels)
     multiple = math.lcm(sizes.multiple_of, sizes.minimum if sizes.minimum > _SMALLEST else 1)
     return Known(found.model, call, found.architecture.id, found.scale, multiple, *channels)
-
-
-_SMALLEST = 16  # pixels that the Predictor brings every image to
 
 
 def load_pretrained(path: str | pathlib.Path) -> Pretrained:

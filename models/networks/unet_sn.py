@@ -9,17 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.networks import DISCRIMINATORS
-from models.networks.common import INIT_TYPES
+from models.networks.common import PlainOptions
 from models.networks.initialise import init_uniform
 from models.networks.outputs import DiscriminatorOutput
 from util.option import option
 
 
 @dataclass(frozen=True)
-class UnetSNOptions:
+class UnetSNOptions(PlainOptions):
     ndf: int = option(64, "filters of the discriminator's first layer", scope="identity", minimum=1)
-    init_type: str = option("published", "distribution of the initial weights", choices=INIT_TYPES)
-    init_gain: float = option(0.02, "scale of the initial weights (normal, xavier, orthogonal)", minimum=0.0)
 
 
 class SpectralConv2d(nn.Module):

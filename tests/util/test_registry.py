@@ -121,8 +121,9 @@ def test_an_unknown_name_lists_the_choices_and_the_nearest(add: Add) -> None:
         "def unfinished(:\n",
         "from shapes import SHAPES\nNAME = 'x'\n@SHAPES.register(NAME)\ndef make(options): ...\n",
         "from shapes import SHAPES\nP = {}\n@SHAPES.register('x', preset=P)\ndef make(options): ...\n",
+        "from shapes import SHAPES\n@SHAPES.register('x', preset={**no_such_name})\ndef make(options): ...\n",
     ],
-    ids=["syntax", "computed-name", "computed-preset"],
+    ids=["syntax", "computed-name", "computed-preset", "unknown-constant"],
 )
 def test_a_broken_file_is_named_and_does_not_hurt_the_others(
     add: Add, broken: str, capsys: pytest.CaptureFixture[str]
@@ -156,6 +157,12 @@ def test_options_may_use_constants_of_their_file(add: Add) -> None:
     text = textwrap.dedent(CIRCLE).replace("@dataclass(frozen=True)\nclass Base:", f"HALF, _ = 3, 0\n{constants}")
     add("circle.py", text.replace("option(1.0,", "option(float(SIDES),"))
     assert shapes().options("circle")().radius == 6.0
+
+
+def test_presets_may_share_a_constant_of_their_file(add: Add) -> None:
+    lines = ['_USUAL = {"sides": 4, "colour": "red"}', '@SHAPES.register("square", preset={**_USUAL, "sides": 5})']
+    add("square.py", textwrap.dedent(SQUARE).replace('@SHAPES.register("square")', "\n".join(lines)))
+    assert shapes().entry("square").preset == {"sides": 5, "colour": "red"}
 
 
 def test_options_that_need_more_of_their_file_are_one_line(add: Add) -> None:

@@ -40,7 +40,7 @@ def checkpoint(request: Any, tmp_path: pathlib.Path) -> tuple[pathlib.Path, nn.M
 
 
 def builder(path: pathlib.Path | None, scale: int) -> Builder:
-    choice = GENERATORS.get("pretrained"), PretrainedOptions(scale, str(path) if path else None)
+    choice = GENERATORS.get("pretrained"), PretrainedOptions(scale=scale, init_from=str(path) if path else None)
     return Builder({"netG": choice}, Channels(3, 3))
 
 

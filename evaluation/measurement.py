@@ -46,8 +46,11 @@ class Measurement(Protocol):
     def shown(self, sample: Sample) -> Values:
         """Return the images to write and show, by label."""
 
-    def measure(self, sample: Sample) -> tuple[Row, Row]:
-        """Return the metrics of the result and those of the baseline, which may be empty; there is a target."""
+    def measure(self, sample: Sample, *, beside: bool = True) -> tuple[Row, Row]:
+        """Return the metrics of the result and those of the baseline; there is a target.
+
+        The latter are empty where they cannot be had, or without ``beside``, which saves the time.
+        """
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,11 @@ class PixelByPixel:
         """Return the images as they are."""
         return sample.images
 
-    def measure(self, sample: Sample) -> tuple[Row, Row]:
+    def measure(self, sample: Sample, *, beside: bool = True) -> tuple[Row, Row]:
         """Return the metrics of the result and of the input; the latter empty where it has another shape."""
         target = sample.images["real_B"]
         row = evaluate_pair(sample.images[sample.result], target, self.value_range, self.lpips)
-        if sample.images["real_A"].shape != target.shape:
+        if not beside or sample.images["real_A"].shape != target.shape:
             return row, {}
         unchanged = as_dtype(sample.source, target.dtype.name)
         return row, evaluate_pair(unchanged, target, self.value_range, self.lpips)
@@ -106,22 +109,22 @@ class AsPapersDo:
             return images | {"real_B": colours.target_pixels[..., :3]}
         return images | {label: image for label, image in sample.images.items() if label == "real_B"}
 
-    def measure(self, sample: Sample) -> tuple[Row, Row]:
+    def measure(self, sample: Sample, *, beside: bool = True) -> tuple[Row, Row]:
         """Return the metrics of the result and of bicubic enlargement, each in RGB and Y."""
         images, colours = self.shown(sample), _colours(sample)
         target, simple = images["real_B"], images["bicubic" if self.scale > 1 else "real_A"]
-        row = self._rgb(images[sample.result], target)
-        beside = self._rgb(simple, target) if simple.shape == target.shape else {}
-        if colours is None or not beside or target.shape[2] not in (1, 3, 4):
-            return row, beside
-        row_y, beside_y = self.measure_y(sample, colours)
-        return row | row_y, beside | beside_y
+        beside = beside and simple.shape == target.shape
+        rows = self._rgb(images[sample.result], target), self._rgb(simple, target) if beside else {}
+        if colours is None or target.shape[2] not in (1, 3, 4):
+            return rows
+        row, row_beside = self.measure_y(sample, colours, beside=beside)
+        return rows[0] | row, rows[1] | row_beside
 
-    def measure_y(self, sample: Sample, colours: Colours) -> tuple[Row, Row]:
+    def measure_y(self, sample: Sample, colours: Colours, *, beside: bool = True) -> tuple[Row, Row]:
         """Return ``psnr_y`` and ``ssim_y`` of the result and of the baseline."""
         target = colours.luma(sample.images["real_B"])
         row = self._y(colours.luma(sample.images[sample.result]), target)
-        return row, self._y(self._simple_y(sample, colours), target)
+        return row, self._y(self._simple_y(sample, colours), target) if beside else {}
 
     def _simple(self, sample: Sample) -> np.ndarray:
         return rounded(enlarge(sample.source, self.scale), sample.images[sample.result].dtype)

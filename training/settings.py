@@ -102,7 +102,7 @@ class ValidationOptions:
     best_metric: str = option(
         "psnr",
         "which metric on the val split decides what best_net_*.pth holds, and when to stop early",
-        choices=("psnr", "ssim", "rmse", "mae", "lpips"),
+        choices=("psnr", "ssim", "rmse", "mae", "lpips", "psnr_y", "ssim_y"),
     )
     early_stop: int = option(0, "stop after so many validations in a row without a better one; 0 for never", minimum=0)
     lpips_weights: str | None = option(None, "local LPIPS weights; without them torchvision's cached ones", "session")

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,12 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from data.loader import LoadsSamples, sample_seed
-from evaluation.metrics import MetricTable, evaluate_pair
+from evaluation.measurement import Measurement, Row, Sample, measurement_for
+from evaluation.metrics import MetricTable
 from evaluation.perceptual import Lpips
 from inference.domains import Domains
 from training.phases import generators
 from training.previews import Previewer, to_pictures
 from util.errors import UserError
+
+_BESIDE = ("psnr", "psnr_y")  # metrics of the baseline that the logs show
 
 
 @dataclass(frozen=True)
@@ -40,19 +43,21 @@ class Variant:
 class Validation:
     """What one validation found.
 
-    ``scores`` holds the mean metrics of each variant, empty without pairs; ``pictures`` are uint8 by label.
+    ``scores`` holds the mean metrics of each variant, empty without pairs; ``pictures`` are uint8 by label;
+    ``beside`` has the metrics of a simpler way by the names of the logs, where the data set knows one.
     """
 
-    scores: dict[Variant, dict[str, float]]
+    scores: dict[Variant, Row]
     pictures: dict[str, np.ndarray]
     seconds_per_image: float
+    beside: Row = field(default_factory=dict)
 
     @property
     def values(self) -> dict[str, float]:
         """Return all metrics under the names that logs use, such as val_psnr and val_psnr_ema."""
         named = ((f"val_{metric}{variant.suffix}", value) for variant, metrics in self.scores.items()
                  for metric, value in metrics.items())  # fmt: skip
-        return dict(named)
+        return dict(named) | self.beside
 
 
 @dataclass
@@ -60,7 +65,8 @@ class Validator:
     """The val split, and how to measure it.
 
     Several processes share the samples. Every sample is read and translated once for plain and once for averaged
-    weights, and with both statistics of batch norm where the generators have it.
+    weights, and with both statistics of batch norm where the generators have it. Figures are those of test.py: where
+    the data set says how it is measured, they are measured so, and the baseline once, at the first validation.
 
     Args:
         dataset: opened without augmentation, with the ranges of the training.
@@ -81,6 +87,7 @@ class Validator:
     lpips: Lpips | None = None
     _failed: dict[int, str] = field(default_factory=dict)
     _told: set[int] = field(default_factory=set)
+    _beside: Row | None = None
 
     @property
     def measures(self) -> bool:
@@ -90,7 +97,7 @@ class Validator:
     def run(self) -> Validation:
         """Measure all variants; files that cannot be read are named once and left out."""
         began = time.perf_counter()
-        scores: dict[Variant, dict[str, float]] = {}
+        scores: dict[Variant, Row] = {}
         pictures: dict[str, np.ndarray] = {}
         variants = self.variants()
         with torch.random.fork_rng(devices=[]):  # predicting draws nothing on a GPU
@@ -99,7 +106,8 @@ class Validator:
                 pictures |= {label: shown[label] for label in shown if variant.usual and label not in pictures}
         self._tell()
         seconds = (time.perf_counter() - began) / max(1, self.count * len(variants))
-        return Validation({variant: row for variant, row in scores.items() if row}, pictures, seconds)
+        measured = {variant: row for variant, row in scores.items() if row}
+        return Validation(measured, pictures, seconds, dict(self._beside or {}))
 
     def variants(self) -> list[Variant]:
         """Return the variants to measure, the plain and usual one first."""
@@ -112,22 +120,26 @@ class Validator:
             for (norm, suffix, is_usual), (averaged, ema) in itertools.product(norms, weights)
         ]
 
-    def _measure(self, variant: Variant) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    def _measure(self, variant: Variant) -> tuple[Row, dict[str, np.ndarray]]:
         """Return the mean metrics, and the pictures of the first image."""
         with self.previewer.updater.averaged() if variant.averaged else contextlib.nullcontext():
             predictor = self.previewer.predictor(variant.test_norm)
-        rows: dict[int, dict[str, float]] = {}
+        measurement = self._measurement(variant) if self.measures else None
+        first = self._beside is None and hasattr(self.dataset, "protocol")
+        rows: dict[int, tuple[Row, Row]] = {}
         pictures: dict[str, np.ndarray] = {}
         for index, sample in self._samples():
             images = predictor({side: sample[side][None] for side in ("A", "B") if side in sample})
             if not pictures:
                 pictures = _labelled(to_pictures(images), variant)
-            if self.measures and {"fake_B", "real_B"} <= set(images):
-                rows[index] = self._compare(images, sample, variant)
-        table = MetricTable()
-        for index, row in self.previewer.updater.ranks.gather_rows(rows).items():
-            table.add(str(index), row)
-        return table.summary(), pictures
+            if measurement is not None and {"fake_B", "real_B"} <= set(images):
+                rows[index] = measurement.measure(self._in_file_values(images, sample), beside=first)
+        found = self.previewer.updater.ranks.gather_rows(rows)
+        if measurement is not None and first:
+            means, name = _means(beside for _, beside in found.values()), measurement.baseline.replace(" ", "_")
+            self._beside = {f"val_{metric}_{name}": means[metric] for metric in _BESIDE if metric in means}
+        means = _means(row for row, _ in found.values())
+        return means if variant.usual else {name: means[name] for name in means if name == self.metric}, pictures
 
     def _samples(self) -> Iterator[tuple[int, dict[str, Any]]]:
         ranks = self.previewer.updater.ranks
@@ -148,12 +160,23 @@ class Validator:
                 print(f"validation leaves out: {message}", file=sys.stderr)
             self._told.add(index)
 
-    def _compare(self, images: Mapping[str, Tensor], sample: Mapping[str, Any], variant: Variant) -> dict[str, float]:
-        fake = self.domains.values("fake_B", images["fake_B"][0])
-        real = self.domains.values("real_B", images["real_B"][0], sample.get("B_mask"))
+    def _measurement(self, variant: Variant) -> Measurement:
         lpips = self.lpips if variant.usual or self.metric == "lpips" else None
-        row = evaluate_pair(fake, real, self.domains.range("real_B"), lpips)
-        return row if variant.usual else {name: value for name, value in row.items() if name == self.metric}
+        return measurement_for(self.dataset, self.domains.range("real_B"), lpips)
+
+    def _in_file_values(self, images: Mapping[str, Tensor], sample: Mapping[str, Any]) -> Sample:
+        masks = {"real_B": sample.get("B_mask")}
+        labels = ("real_A", "fake_B", "real_B")
+        values = {label: self.domains.values(label, images[label][0], masks.get(label)) for label in labels}
+        source = self.domains.range("real_B").restore(images["real_A"][0].permute(1, 2, 0).numpy())
+        return Sample(values, "fake_B", source, sample)
+
+
+def _means(rows: Iterable[Row]) -> Row:
+    table = MetricTable()
+    for index, row in enumerate(rows):
+        table.add(str(index), row)
+    return table.summary()
 
 
 def other_norm(networks: Mapping[str, nn.Module], test_norm: str) -> str | None:

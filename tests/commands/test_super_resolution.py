@@ -23,6 +23,7 @@ from data.writers import write_image
 from inference import translator as translating
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
+from training.loggers.jsonl import read
 from util.errors import UserError
 
 TINY = "--model sr --netG srcnn --ngf 4 --crop_size 24 --gpu_ids -1 --num_threads 0 --cache off"
@@ -88,6 +89,24 @@ def test_a_network_of_y_is_measured_beside_bicubic_and_shown_in_colour(
     assert fake.shape == (39, 51, 3) and np.abs((fake - bicubic) - 4 * 255 / 219).mean() < 1
     page = (folder / "index.html").read_text()
     assert "bicubic: " in page and "better than bicubic, of 4 images" in page and "1_bicubic.png" in page
+
+
+def test_the_val_split_is_measured_as_the_test_is(root: pathlib.Path) -> None:
+    for number, phase in enumerate(("train", "train", "val")):
+        write_image(root / f"split/{phase}/{number}.png", _photo(number))
+    data = ["--dataroot", str(root / "split"), "--scale", "3"]
+    _train(root, *data, "--input_nc", "1", "--output_nc", "1", "--val_freq", "1", "--best_metric", "psnr_y")
+    records = [record["losses"] for record in read(root / "run/losses.jsonl")]
+    values = next(losses for losses in records if "val_psnr_y" in losses)
+    paths = ["--checkpoints_dir", str(root), "--results_dir", str(root / "results"), "--name", "run"]
+    words = [*paths, *data[:2], "--phase", "val", "--gpu_ids", "-1", "--epoch", "best"]
+    assert TestingSession(TestOptions().parse(words)).run() == 0
+    metrics = json.loads((root / "results/run/val_best/metrics.json").read_text())
+    best = json.loads((root / "run/best.json").read_text())
+    assert best["metric"] == "psnr_y" and best["value"] == pytest.approx(metrics["mean"]["psnr_y"], rel=1e-4)
+    for metric in ("psnr", "psnr_y"):
+        expected = metrics["baselines"]["bicubic"][metric]
+        assert values[f"val_{metric}_bicubic"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_folder_of_mixed_photos_is_enlarged_under_the_same_names(root: pathlib.Path) -> None:

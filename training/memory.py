@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from models.networks.norms import same_ranks
-from training.guards import Undo
+from training.undo import Undo
 from util.noise import same_noise
 
 _NO_ROOM_ON_CPU = ("DefaultCPUAllocator", "can't allocate memory", "not enough memory")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from models.base import Batch, Images
-from training.guards import Undo
+from training.undo import Undo
 from util.errors import UserError
 from util.noise import mix
 

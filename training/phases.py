@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from models.base import Batch, Images, Losses, Phase, TranslationModel
 from models.networks.norms import SyncBatchNorm2d, over_ranks
-from training.guards import Undo
 from training.memory import out_of_memory
 from training.parts import Part, StepBatch, joined, say_once
 from training.pool import ImagePool
 from training.ranks import Ranks
+from training.undo import Undo
 from util.device import Compute
 from util.errors import UnfinishedStep
 from util.noise import mix, sample_noise

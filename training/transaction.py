@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from models.base import TranslationModel
-from training.guards import Undo
 from training.optimizers import Optimizer
 from training.phases import PhaseRunner
+from training.undo import Undo
 
 
 class Transaction:

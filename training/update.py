@@ -16,30 +16,21 @@ from torch import Tensor
 from models.base import Batch, Losses, Phase, TranslationModel
 from models.networks.dropout import Dropout
 from models.networks.norms import synchronise_batch_norm
+from training.diagnosis import Diagnosis
 from training.ema import WeightAverage
-from training.guards import (
-    Guard,
-    Incident,
-    Undo,
-    bad_input,
-    culprits,
-    doubt,
-    explain,
-    first_bad_gradient,
-    first_bad_layer,
-    first_bad_statistic,
-)
+from training.guards import Guard, Incident, nan_unless_finite
 from training.memory import MemoryNeed, Saved, process_memory, recompute_activations
 from training.optimizers import Optimizer
-from training.parts import Part, StepBatch, fit_sizes, select
+from training.parts import StepBatch, fit_sizes, select
 from training.phases import PhaseRunner, generators
 from training.pool import ImagePool
 from training.ranks import Ranks
 from training.settings import OptimizerOptions, StepOptions
 from training.transaction import Transaction
+from training.undo import Undo
 from util.device import Compute
 from util.errors import UserError
-from util.noise import mix, sample_noise
+from util.noise import mix
 
 _LOOK_EVERY = 10  # steps, where looking means waiting for the device
 
@@ -74,6 +65,8 @@ class Updater:
         self.average = WeightAverage(generators(model), options.ema_decay) if options.ema_decay else None
         weights = {name: optimizer.parameters for name, optimizer in self.optimizers.items()}
         self.runner = PhaseRunner(model, weights, compute, self.ranks, seed, options.pool_size)
+        stops, parts = step_options.on_nan == "stop", step_options.accumulate
+        self._diagnosis = Diagnosis(model, self.runner, parts=parts, stops=stops)
         self._undoes = step_options.on_nan != "skip"
         self._host_decides = compute.device.type == "cpu" or self._undoes
         self.guard = Guard(step_options.nan_patience, 1 if self._host_decides else _LOOK_EVERY)
@@ -125,7 +118,7 @@ class Updater:
         if self.average and learned:
             self.average.update()
         told = self._tell(incidents)
-        self.guard.note(incidents, self._explain)
+        self.guard.note(incidents, self._diagnosis.explain)
         return told
 
     def _due(self, step: int) -> list[Phase]:
@@ -146,7 +139,7 @@ class Updater:
         losses = self.runner.run(phase, work, before, scaler.scale if scaler else _unscaled)
         if scaler:
             optimizer.unscale(scaler)
-        verdict = self.guard.judge(phase.name, optimizer.norm() + doubt(self.model.buffers()))
+        verdict = self.guard.judge(phase.name, optimizer.norm() + nan_unless_finite(self.model.buffers()))
         return Incident(work.step, phase.name, verdict, losses, work.batch, quiet=scaler is not None)
 
     def _apply(self, phase: Phase, incident: Incident, transaction: Transaction) -> None:
@@ -164,33 +157,6 @@ class Updater:
         }
         self._last = self._last | told
         return told
-
-    def _explain(self, incident: Incident) -> str:
-        """Describe a bad phase by repeating it on all processes, which leaves no trace."""
-        buffers = Undo(self.model.buffers())
-        found = self.ranks.gather_rows({self.ranks.rank: self._find(incident)})
-        buffers.restore()
-        layer, files = next((pair for pair in found.values() if pair[0]), found[0])
-        text = explain(incident, layer or first_bad_gradient(self.model.networks()), files)
-        if self.step_options.on_nan == "stop":
-            raise UserError(f"{text}; --on_nan stop ends the training, saved as before this step")
-        return text
-
-    def _find(self, incident: Incident) -> tuple[str, list[str]]:
-        """Return what first was not finite in this process's share, empty if nothing was, and the files concerned."""
-        phase = next(phase for phase in self.phases if phase.name == incident.phase)
-        networks = self.model.networks()
-        parts = self.runner.open(incident.batch, incident.step, self.step_options.accumulate, shared=False).parts()
-        for part in parts:
-
-            def repeat(part: Part = part) -> None:
-                with sample_noise(part.seeds), self.compute.autocast():
-                    phase.loss(part.batch, self.model(part.batch))
-
-            place = bad_input(part.batch) or first_bad_layer(networks, repeat) or first_bad_statistic(networks)
-            if place:
-                return place, culprits(part.batch)
-        return "", culprits(incident.batch)
 
     def memory_need(self, batch: Batch) -> MemoryNeed:
         """Return what training needs, from a look at one sample; no weight changes.
@@ -237,7 +203,7 @@ class Updater:
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything a step depends on beside the batch and its number, in plain types."""
-        self.guard.look(self._explain)
+        self.guard.look(self._diagnosis.explain)
         return {
             "networks": self.model.state_dict(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},

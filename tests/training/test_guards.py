@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from models.base import Batch, Images, Losses, Phase, TranslationModel
-from training.guards import EXPLOSION, Guard, Undo
+from training.guards import EXPLOSION, Guard
 from training.settings import OptimizerOptions, StepOptions
+from training.undo import Undo
 from training.update import Updater
 from util.device import Compute
 from util.errors import UserError

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from models.base import Losses, TranslationModel
-from training.guards import Undo
 from training.parts import StepBatch, fit_sizes
 from training.settings import OptimizerOptions, StepOptions
+from training.undo import Undo
 from training.update import Updater
 from util.device import Compute
 from util.errors import UserError

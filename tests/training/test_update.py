@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.base import Batch, Images, Losses, Phase, TranslationModel
-from training.guards import Undo
 from training.settings import OptimizerOptions, StepOptions
+from training.undo import Undo
 from training.update import Updater
 from util.device import Compute
 from util.noise import mix, rand, sample_noise

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from commands.baselines import baseline_rows
 from commands.build import describe_networks
-from commands.domains import open_data
+from commands.domains import open_data, tell_of_split
 from commands.opened_run import folder_of, load_model, predictor_of, saved_domains
 from commands.report import Report
 from data.loader import sample_seed
@@ -61,6 +61,7 @@ class TestingSession:
         values = self.options.values
         sides = {**self.model.visuals, UNCERTAINTY: self.model.visuals.get(self.model.result, "B")}
         dataset, domains = open_data(self.options, self.run_folder, sides)
+        tell_of_split(self.options, self.run_folder, dataset)
         if not dataset.pairs and any(domain.luma for domain in saved_domains(self.options, self.run_folder).values()):
             print("note: brightness alone; --input FOLDER --output FOLDER gives results in colour", file=sys.stderr)
         if self.ranks.first:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import pathlib
+import shutil
 from typing import Any
 
 import numpy as np
@@ -179,6 +180,20 @@ def test_a_network_of_y_keeps_depth_drops_alpha_and_paints_in_parts(
     for name, image in (("photo", photo), ("grey", photo[..., :1])):
         translate.file(root / f"{name}.png", root / f"{name}_large.png")
         assert np.abs(read_image(root / f"{name}_large.png").astype(int) - translate(image)).max() <= 1
+
+
+def test_a_flat_folder_that_the_run_does_not_know_is_said_to_be_held_out_in_part(
+    root: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _train(root, "--scale", "2")
+    shutil.copytree(root / "photos", root / "others")
+    paths = ["--checkpoints_dir", str(root), "--results_dir", str(root / "results"), "--name", "run", "--gpu_ids", "-1"]
+    shown = {}
+    for name, phase in (("photos", []), ("others", []), ("others", ["--phase", "all"])):
+        words = [*paths, "--dataroot", str(root / name), *phase]
+        assert TestingSession(TestOptions().parse(words)).run() == 0
+        shown[name, bool(phase)] = "--phase all takes every one" in capsys.readouterr().err
+    assert shown == {("photos", False): False, ("others", False): True, ("others", True): False}
 
 
 def test_photos_without_targets_are_enlarged_whole(root: pathlib.Path) -> None:

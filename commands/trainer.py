@@ -19,6 +19,7 @@ from options.resolve import Options
 from training.indicators import Indicators
 from training.loggers import DisplayOptions
 from training.memory import free_memory
+from training.memory_need import memory_need
 from training.previews import Previewer
 from training.progressive import ProgressiveLoader, Stage, stages_of
 from training.ranks import Ranks
@@ -62,7 +63,7 @@ def settle(options: Options, updater: Updater, dataset: Any) -> Options:
     samples = EpochLoader(dataset, LoaderOptions(num_threads=0), seed=0, shuffle=False, device=updater.device)
     with memory_for("a first batch", "a smaller --load_size and --crop_size"):
         first = next(CheckedLoader(samples, SizeCheck(options)).epoch(1))
-    need, ranks = updater.memory_need(first), updater.ranks
+    need, ranks = memory_need(updater, first), updater.ranks
     room = need.fixed + free_memory(updater.device)
     if not options.values["batch_size"]:
         most = max(1, len(dataset) // _STEPS_PER_EPOCH // ranks.count)

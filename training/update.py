@@ -19,10 +19,10 @@ from models.networks.norms import synchronise_batch_norm
 from training.diagnosis import Diagnosis
 from training.ema import WeightAverage
 from training.guards import Guard, Incident, nan_unless_finite
-from training.memory import MemoryNeed, Saved, process_memory, recompute_activations
+from training.memory import recompute_activations
 from training.optimizers import Optimizer
-from training.parts import StepBatch, fit_sizes, select
-from training.phases import PhaseRunner, generators
+from training.parts import StepBatch, fit_sizes
+from training.phases import PhaseRunner, generators, unscaled
 from training.pool import ImagePool
 from training.ranks import Ranks
 from training.settings import OptimizerOptions, StepOptions
@@ -45,6 +45,9 @@ class Updater:
         seed: dropout, noise and pool draws of step k depend on (seed, k) and the samples alone.
         compute: device and arithmetic.
         ranks: the processes that share every batch.
+
+    Attributes:
+        undoes: whether a bad phase takes back what earlier ones of its step have updated.
     """
 
     def __init__(
@@ -67,8 +70,8 @@ class Updater:
         self.runner = PhaseRunner(model, weights, compute, self.ranks, seed, options.pool_size)
         stops, parts = step_options.on_nan == "stop", step_options.accumulate
         self._diagnosis = Diagnosis(model, self.runner, parts=parts, stops=stops)
-        self._undoes = step_options.on_nan != "skip"
-        self._host_decides = compute.device.type == "cpu" or self._undoes
+        self.undoes = step_options.on_nan != "skip"
+        self._host_decides = compute.device.type == "cpu" or self.undoes
         self.guard = Guard(step_options.nan_patience, 1 if self._host_decides else _LOOK_EVERY)
         scaled = self.phases if compute.scales else ()
         self._scalers = {phase.name: torch.amp.GradScaler(compute.device.type) for phase in scaled}
@@ -98,16 +101,16 @@ class Updater:
         """
         torch.manual_seed(mix(self.seed, step, "noise"))
         phases = self._due(step)
-        work = self._open(batch, step, phases)
-        transaction = Transaction(self.model, self.runner, keeps_weights=self._undoes)
+        work = self.open(batch, step, phases)
+        transaction = Transaction(self.model, self.runner, keeps_weights=self.undoes)
         incidents: list[Incident] = []
         learned = False
         for phase in phases:
             transaction.begin_phase()
             incidents.append(self._judge(phase, work, transaction.buffers))
             if self._host_decides and bool(incidents[-1].verdict.bad):
-                transaction.take_back(whole=self._undoes)
-                if self._undoes:
+                transaction.take_back(whole=self.undoes)
+                if self.undoes:
                     learned = False
                     break
                 continue
@@ -127,7 +130,8 @@ class Updater:
         makes = (step + 1) % self.options.d_steps == 0 or not others
         return [phase for phase in self.phases if makes or not phase.through_images]
 
-    def _open(self, batch: Batch, step: int, phases: Sequence[Phase]) -> StepBatch:
+    def open(self, batch: Batch, step: int, phases: Sequence[Phase]) -> StepBatch:
+        """Return a batch as the phases of a step take it: on the device, of sizes that fit, in parts."""
         moved = {key: self.compute.image(v) if isinstance(v, Tensor) else v for key, v in batch.items()}
         shared = any(phase.through_images for phase in phases)
         fitted = fit_sizes(moved, self.model.size_multiple, self.model.scale)
@@ -136,7 +140,7 @@ class Updater:
     def _judge(self, phase: Phase, work: StepBatch, before: Undo) -> Incident:
         """Compute a phase's gradients and look at their norm."""
         optimizer, scaler = self.optimizers[phase.name], self._scalers.get(phase.name)
-        losses = self.runner.run(phase, work, before, scaler.scale if scaler else _unscaled)
+        losses = self.runner.run(phase, work, before, scaler.scale if scaler else unscaled)
         if scaler:
             optimizer.unscale(scaler)
         verdict = self.guard.judge(phase.name, optimizer.norm() + nan_unless_finite(self.model.buffers()))
@@ -157,33 +161,6 @@ class Updater:
         }
         self._last = self._last | told
         return told
-
-    def memory_need(self, batch: Batch) -> MemoryNeed:
-        """Return what training needs, from a look at one sample; no weight changes.
-
-        Args:
-            batch: of which the first sample is taken.
-        """
-        weights = [weight for optimizer in self.optimizers.values() for weight in optimizer.parameters]
-        gradients = sum(weight.numel() * weight.element_size() for weight in weights)
-        undone = [tensor for phase in self.phases[:-1] for tensor in self.optimizers[phase.name].tensors()]
-        copies = sum(tensor.nbytes for tensor in undone) if self._undoes else 0
-        casts = sum(2 * weight.numel() for weight in weights) if self.compute.halves else 0
-        fixed = process_memory(self.device)
-        kept = self._bytes_kept(select(batch, slice(0, 1), len(batch["A"])) | {"total": 1, "counts": [1]})
-        return MemoryNeed(fixed, gradients + copies, casts, max(0, kept - casts))
-
-    def _bytes_kept(self, batch: Batch) -> int:
-        """Return the bytes that all phases of a step keep for backward; an upper bound of what lives at a time."""
-        transaction, work = Transaction(self.model, self.runner, keeps_weights=False), self._open(batch, 0, self.phases)
-        transaction.begin_phase()
-        with Saved(self.model.parameters()) as saved:
-            for phase in self.phases:
-                self.runner.run(phase, work, transaction.buffers, _unscaled)
-                self.optimizers[phase.name].zero_grad()
-                work.graph = None if phase.through_images else work.graph
-        transaction.take_back(whole=False)
-        return saved.bytes
 
     def set_rate(self, factor: float) -> float:
         """Set every learning rate to ``factor`` times its initial one; return the generators' rate."""
@@ -231,10 +208,6 @@ class Updater:
         self._last = {name: value.to(self.device) for name, value in state["last"].items()}
         if self.average and state["average"]:
             self.average.load_state_dict(state["average"])
-
-
-def _unscaled(total: Tensor) -> Tensor:
-    return total
 
 
 def _check_parts(parts: int, phases: Sequence[Phase]) -> None:

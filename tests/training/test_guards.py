@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from models.base import Batch, Images, Losses, Phase, TranslationModel
 from training.guards import EXPLOSION, Guard
+from training.memory_need import memory_need
 from training.settings import OptimizerOptions, StepOptions
 from training.undo import Undo
 from training.update import Updater
@@ -176,7 +177,7 @@ def test_networks_that_players_share_are_kept_once_and_come_back(monkeypatch: py
 
 def test_what_rollback_keeps_is_in_the_estimate_of_memory(make: Make) -> None:
     skipping, undoing = updater(make(*PAIRED)), updater(make(*PAIRED), on_nan="rollback")
-    more = undoing.memory_need(batch(0)).gradients - skipping.memory_need(batch(0)).gradients
+    more = memory_need(undoing, batch(0)).gradients - memory_need(skipping, batch(0)).gradients
     discriminator = sum(weight.nbytes for weight in undoing.optimizers["D"].parameters)
     assert 3 * discriminator <= more < 3.1 * discriminator, "weights and both moments of the player before the last"
 

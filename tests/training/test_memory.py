@@ -19,6 +19,7 @@ import json, resource, sys, threading, time
 import psutil, torch
 from commands.build import build_model
 from options.train_options import TrainOptions
+from training.memory_need import memory_need
 from training.settings import OptimizerOptions, StepOptions
 from training.update import Updater
 from util.device import Compute
@@ -30,7 +31,7 @@ model = build_model(options, train=True)
 step_options = StepOptions(checkpoint_activations=options.values["checkpoint_activations"])
 updater = Updater(model, OptimizerOptions(), step_options, 0, Compute(torch.device("cpu")))
 batch = {side: torch.rand(images, 3, 128, 128) for side in "AB"}
-need = updater.memory_need(batch)
+need = memory_need(updater, batch)
 peak, done = [0], threading.Event()
 def watch():
     while not done.is_set():

@@ -1,0 +1,57 @@
+"""Runs of the tests of the trainer: their losses, and whether two are the same."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import torch
+
+from training.checkpoint import load_state
+
+EPOCHS = ["--n_epochs", "1", "--n_epochs_decay", "1", "--batch_size", "2"]  # 2 epochs of 3 steps of 2 images
+PATCHES = ["--preprocess", "crop", "--crop_size", "32", "--scale", "2"]
+METHODS = {
+    "pix2pix": ["--no_dropout", "false", "--pool_size", "3"],
+    "cycle_gan": ["--pool_size", "3", "--gan_mode", "wgangp"],
+    "template": ["--preprocess", "crop", "--crop_size", "16"],
+    "sr": [*PATCHES, "--netG", "fsrcnn", "--degradation", "real_esrgan"],
+    "srgan": [*PATCHES, "--netG", "srresnet", "--lambda_VGG", "0", "--lambda_L1", "1"],
+    "esrgan": [*PATCHES, "--netG", "edsr", "--n_blocks", "1", "--netD", "basic", "--lambda_VGG", "0"],
+    "real_esrgan": [*PATCHES, "--netG", "compact", "--lambda_VGG", "0", "--ema_decay", "0.9"],
+}
+
+
+def log(folder: pathlib.Path) -> list[str]:
+    """Return the losses of every step without times."""
+    lines = (folder / "loss_log.txt").read_text().splitlines()
+    return [line[: line.index("time")] + line[line.index(") ") :] for line in lines if line.startswith("(")]
+
+
+def assert_equal(ours: Any, theirs: Any, place: str = "state") -> None:
+    """Compare nested plain values; tensors bit by bit."""
+    assert type(ours) is type(theirs), place
+    if isinstance(ours, torch.Tensor):
+        assert ours.dtype == theirs.dtype and torch.equal(ours, theirs), place
+    elif isinstance(ours, dict):
+        assert list(ours) == list(theirs), place
+        for key in ours:
+            assert_equal(ours[key], theirs[key], f"{place}.{key}")
+    elif isinstance(ours, list | tuple):
+        assert len(ours) == len(theirs), place
+        for index, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+            assert_equal(one, other, f"{place}[{index}]")
+    else:
+        assert ours == theirs, place
+
+
+def assert_same_run(one: pathlib.Path, other: pathlib.Path) -> None:
+    states = [load_state(folder) for folder in (one, other)]
+    for state in states:
+        del state["labels"]  # a run that is saved twice at one position names only the second time's files
+    assert_equal(*states)
+    assert log(one) == log(other)
+    files = sorted(path.name for path in one.glob("*_net_*.pth"))
+    assert files == sorted(path.name for path in other.glob("*_net_*.pth"))
+    for name in files:
+        assert_equal(torch.load(one / name, weights_only=True), torch.load(other / name, weights_only=True), name)

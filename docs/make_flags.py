@@ -106,6 +106,8 @@ def _default(value: object) -> str:
 def _value(value: object) -> str:
     if value is None or value in ("", ()):
         return "none"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from util.option import option
 
 if TYPE_CHECKING:  # --help reads the options of this file
     from torch import Tensor
 
-Distance = tuple[float, "Callable[..., Tensor]"]
-_BY_PIXEL = ("G_L1", "G_MSE", "G_Charbonnier")
+
+class Term(NamedTuple):
+    """A distance with its weight; ``masks`` where it can leave pixels out."""
+
+    weight: float
+    distance: Callable[..., Tensor]
+    masks: bool = False
+
+    def __call__(self, output: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the weighted distance."""
+        return self.weight * (self.distance(output, target, mask) if self.masks else self.distance(output, target))
 
 
 @dataclass(frozen=True)
@@ -37,35 +46,30 @@ class ReconstructionMix:
     """Weighted distances between output and target, (N,C,H,W) in [-1,1], by the names of the loss log."""
 
     def __init__(self, options: MixOptions) -> None:
-        self.terms: dict[str, Distance] = _terms(options)
+        self.terms = _terms(options)
         if options.lambda_VGG:
             from models.losses.perceptual import VGGPerceptualLoss, parse_layers
 
             layers = parse_layers(options.vgg_layers)
-            self.terms["G_VGG"] = (
-                options.lambda_VGG,
-                VGGPerceptualLoss(options.vgg_weights, layers, options.vgg_distance),
-            )
+            distance = VGGPerceptualLoss(options.vgg_weights, layers, options.vgg_distance)
+            self.terms["G_VGG"] = Term(options.lambda_VGG, distance)
 
     def __call__(self, output: Tensor, target: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
         """Return each term times its weight; pixels where ``mask`` (N,1,H,W) is zero do not count in pixel terms."""
-        return {
-            name: weight * (distance(output, target, mask) if name in _BY_PIXEL else distance(output, target))
-            for name, (weight, distance) in self.terms.items()
-        }
+        return {name: term(output, target, mask) for name, term in self.terms.items()}
 
 
-def _terms(options: MixOptions) -> dict[str, Distance]:
+def _terms(options: MixOptions) -> dict[str, Term]:
     from models.losses.frequency import focal_frequency_loss
     from models.losses.pixel import charbonnier, l1, mse
     from models.losses.structure import ms_ssim_loss, ssim_loss
 
-    terms: dict[str, Distance] = {
-        "G_L1": (options.lambda_L1, l1),
-        "G_MSE": (options.lambda_MSE, mse),
-        "G_Charbonnier": (options.lambda_charbonnier, charbonnier),
-        "G_SSIM": (options.lambda_SSIM, ssim_loss),
-        "G_MS_SSIM": (options.lambda_MS_SSIM, ms_ssim_loss),
-        "G_frequency": (options.lambda_frequency, focal_frequency_loss),
+    terms: dict[str, Term] = {
+        "G_L1": Term(options.lambda_L1, l1, masks=True),
+        "G_MSE": Term(options.lambda_MSE, mse, masks=True),
+        "G_Charbonnier": Term(options.lambda_charbonnier, charbonnier, masks=True),
+        "G_SSIM": Term(options.lambda_SSIM, ssim_loss),
+        "G_MS_SSIM": Term(options.lambda_MS_SSIM, ms_ssim_loss),
+        "G_frequency": Term(options.lambda_frequency, focal_frequency_loss),
     }
-    return {name: (weight, distance) for name, (weight, distance) in terms.items() if weight}
+    return {name: term for name, term in terms.items() if term.weight}

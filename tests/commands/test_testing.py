@@ -8,7 +8,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -424,6 +424,15 @@ def test_a_wrong_network_flag_is_one_clear_line(
     assert "--netG unet_128" in done.stderr and "--netG resnet_6blocks" in done.stderr
 
 
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """Let Ctrl-C interrupt, also where the tests run in the background of a shell, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeded")
 def test_ctrl_c_keeps_what_is_done(
     runs: Runs, aligned: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:

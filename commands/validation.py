@@ -34,7 +34,9 @@ def make_validations(options: Options, training: Any, previewer: Previewer, save
     dataset = _open(options, chosen, training)
     if dataset is None:
         if chosen.early_stop:
-            raise UserError(f"--early_stop {chosen.early_stop}: nothing is validated; give the data a val split, and no --val_freq 0")
+            raise UserError(
+                f"--early_stop {chosen.early_stop}: nothing is validated; add a val split, and no --val_freq 0"
+            )
         return None
     _check(options, chosen, paired=bool(dataset.pairs))
     frequency = chosen.val_freq or _USUAL_FREQUENCY

@@ -20,7 +20,7 @@ from inference.outputs import to_file_values
 from inference.predictor import Predictor, margins
 from inference.tiling.boxes import Box, grid
 from inference.tiling.local import Tile
-from inference.tiling.memory import free_memory
+from inference.tiling.memory import budget_of
 from inference.tiling.scratch import Scratch
 from inference.tiling.sources import Padded, ScratchSource, Source, Turned
 from inference.tiling.symmetry import Symmetry
@@ -36,7 +36,7 @@ _IN_MEMORY = 40  # bytes for each number of an image that is translated in memor
 def fits_in_memory(predictor: Predictor, info: ImageInfo, channels: tuple[int, int]) -> bool:
     """Return whether an image and its result can be held in memory beside what the network takes."""
     numbers = info.height * info.width * (channels[0] + channels[1] * predictor.scale**2)
-    return _IN_MEMORY * numbers < free_memory(torch.device("cpu"), predictor.runner.limit) / 2
+    return _IN_MEMORY * numbers < budget_of(torch.device("cpu"), predictor.runner.limit).whole / 2
 
 
 class LargeFile:

@@ -8,6 +8,7 @@ import pathlib
 import re
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,6 +22,8 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _WORKSPACE = 2.4
 _OVERHEAD = 32 * 10**6  # bytes for compressors, file buffers and what an allocator does not give back
 _UNKNOWN = 4 * 10**9  # bytes assumed where the system does not say
+_MODEST = 2 * 10**9  # bytes that a program may take on any machine of today
+_LEAST = 5 * 10**8  # bytes for tiles, however large the program is without them
 
 
 class LiveBytes(TorchDispatchMode):
@@ -76,6 +79,34 @@ def parse_memory(text: str | None) -> int | None:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
+@dataclass(frozen=True)
+class Budget:
+    """Bytes that may be taken on a device.
+
+    Args:
+        most: for what cannot be had for less.
+        whole: for an image that could go through in tiles too.
+        tiles: for tiles, and what is kept beside them.
+    """
+
+    most: int
+    whole: int
+    tiles: int
+
+
+def budget_of(device: torch.device, limit: int | None) -> Budget:
+    """Return what may be taken so that other programs go on, unless ``limit`` says how much (see free_memory).
+
+    On the CPU an image that could be cut is taken whole within a quarter of the machine's memory, or 2 GB where that
+    is more; tiles leave the whole program within 2 GB, as larger ones are hardly faster.
+    """
+    most = free_memory(device, limit)
+    if limit is not None or device.type != "cpu":
+        return Budget(most, most, most)
+    tiles = max(_LEAST, _MODEST - resident() - _OVERHEAD)
+    return Budget(most, min(most, max(_MODEST, _all_on_cpu() // 4)), min(most, tiles))
+
+
 def free_memory(device: torch.device, limit: int | None) -> int:
     """Return the bytes that may still be taken on a device.
 
@@ -100,19 +131,27 @@ def resident() -> int:
 
 
 def _free_on_cpu() -> int:
-    free = _UNKNOWN
-    with contextlib.suppress(OSError, ValueError, IndexError):
+    limits = [max(0, limit - used) for limit, used in _cgroup()]
+    return min([_meminfo("MemAvailable"), *limits])
+
+
+def _all_on_cpu() -> int:
+    return min([_meminfo("MemTotal"), *(limit for limit, _ in _cgroup())])
+
+
+def _meminfo(name: str) -> int:
+    with contextlib.suppress(OSError, ValueError, IndexError, StopIteration):
         lines = pathlib.Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    return min([free, *_left_in_cgroup()])
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+    return _UNKNOWN
 
 
-def _left_in_cgroup() -> list[int]:
-    """Return what a container's limit leaves; empty where there is none."""
+def _cgroup() -> list[tuple[int, int]]:
+    """Return a container's limit and how much of it is used; empty where there is none."""
     folder = pathlib.Path("/sys/fs/cgroup")
     with contextlib.suppress(OSError, ValueError):
-        limit = int((folder / "memory.max").read_text(encoding="ascii"))
-        return [max(0, limit - int((folder / "memory.current").read_text(encoding="ascii")))]
+        limit, used = (int((folder / f"memory.{name}").read_text(encoding="ascii")) for name in ("max", "current"))
+        return [(limit, used)]
     return []
 
 

@@ -18,7 +18,7 @@ from inference.settings import InferenceOptions
 from inference.tiling import plan as planning
 from inference.tiling.layered import NUMPY_NAMES, LayeredRun
 from inference.tiling.local import Tile, assemble, run_local
-from inference.tiling.memory import bytes_per_pixel, free_memory, human, is_out_of_memory, parse_memory, probe_side
+from inference.tiling.memory import Budget, budget_of, bytes_per_pixel, human, is_out_of_memory, parse_memory, probe_side
 from inference.tiling.passes import make_passes
 from inference.tiling.plan import Needs, Plan
 from inference.tiling.sources import Source, TensorSource
@@ -26,7 +26,7 @@ from inference.tiling.thumbnail import norms_of, packings, thumbnail
 from models.networks.stages import image_wide_norms
 from util.errors import UserError
 
-_SMALL = 1 << 20  # pixels; smaller images run whole unless a flag says otherwise
+_SMALL = 1 << 20  # pixels; images whose results are smaller run whole unless a flag says otherwise
 _THUMBNAIL = 512  # pixels; the side of the small image whose statistics a preview takes
 _LAYERED = 1.6  # layer by layer takes more for each pixel: copies on the way to and from where they are stored
 _LAST_RESORT = 64  # pixels; tiles are not made smaller than this
@@ -54,26 +54,30 @@ class Runner:
             per_row: bytes that the caller keeps for each row of a tile.
         """
         wanted, limited = self.options.tile_size, self.limit is not None or self.shrink > 1
-        if height * width <= _SMALL and not wanted and not limited:
+        if height * width * getattr(network, "scale", 1) ** 2 <= _SMALL and not wanted and not limited:
             return Plan("whole")
-        needs, budget = self._needs_of(network, channels), free_memory(self.device, self.limit)
+        needs, budget = self._needs_of(network, channels), budget_of(self.device, self.limit)
         whole = int(needs.computed * height * width + per_row * height)
-        fits, asked = whole <= budget and self.shrink == 1, bool(wanted) and max(height, width) > wanted
         way = planning.way_of(network, self.options.tile_stats)
-        if fits and (way == "whole" or not asked):
+        asked = bool(wanted) and max(height, width) > wanted and way != "whole"
+        room = budget.most if way == "whole" else budget.whole
+        if whole <= room and self.shrink == 1 and not asked:
             return Plan("whole", memory=whole)
         if way == "whole":
-            raise planning.refusal(network, height, width, whole, budget, way)
+            raise planning.refusal(network, height, width, whole, room, way)
         return self._tiled(network, way, needs, budget, (height, width), per_row)
 
-    def _tiled(self, network: Any, way: str, needs: Needs, budget: int, size: tuple[int, int], per_row: float) -> Plan:
+    def _tiled(
+        self, network: Any, way: str, needs: Needs, room: Budget, size: tuple[int, int], per_row: float
+    ) -> Plan:
         multiple, margin = planning.size_multiple_of(network), planning.margin_of(network, way)
         if way == "layered":
             needs = Needs(_LAYERED * needs.computed, needs.stored)
         wanted = -(-self.options.tile_size // multiple) * multiple
+        smallest = planning.tile_memory(needs, max(_LAST_RESORT, multiple), margin, per_row, size)
+        budget = room.tiles if smallest <= room.tiles else room.most
         tile = wanted or planning.largest_tile(needs, margin, multiple, budget, per_row, size)
         if tile is None:
-            smallest = planning.tile_memory(needs, max(_LAST_RESORT, multiple), margin, per_row, size)
             raise planning.refusal(network, *size, smallest, budget, way)
         tile = max(multiple, min(tile, _LAST_RESORT), tile // self.shrink // multiple * multiple)
         memory = planning.tile_memory(needs, tile, margin, per_row, size)

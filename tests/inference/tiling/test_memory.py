@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from inference.settings import InferenceOptions
+from inference.tiling import memory
 from inference.tiling import runner as running
-from inference.tiling.memory import LiveBytes, free_memory, human, parse_memory
+from inference.tiling.memory import Budget, LiveBytes, budget_of, free_memory, human, parse_memory
 from inference.tiling.passes import make_passes, reach
 from inference.tiling.runner import Runner
 from models.networks.resnet import ResnetGenerator
@@ -32,6 +33,38 @@ def test_sizes_as_people_write_them() -> None:
     assert free_memory(CPU, 1) == 0 and free_memory(CPU, None) > 0
 
 
+@pytest.mark.parametrize(("free", "installed", "whole"), [(60, 64, 16), (60, 4, 2), (2, 64, 1.6), (1, 1, 0.8)])
+def test_without_a_limit_other_programs_keep_their_memory(
+    monkeypatch: pytest.MonkeyPatch, free: int, installed: int, whole: float
+) -> None:
+    monkeypatch.setattr(memory, "_meminfo", {"MemAvailable": free * 10**9, "MemTotal": installed * 10**9}.get)
+    monkeypatch.setattr(memory, "_cgroup", list)
+    monkeypatch.setattr(memory, "resident", lambda: 10**9)
+    budget = budget_of(CPU, None)
+    assert budget.whole == int(whole * 10**9) and budget.most == int(0.8 * free * 10**9)
+    assert budget.tiles == min(budget.most, 968 * 10**6), "2 GB less what the program holds and keeps aside"
+    monkeypatch.setattr(memory, "resident", lambda: 3 * 10**9)
+    assert budget_of(CPU, None).tiles == 5 * 10**8, "a large program gets tiles too"
+    assert len({*vars(budget_of(CPU, 4 * 10**9)).values()}) == 1, "a limit of the user's is taken at its word"
+
+
+def test_tiles_take_more_than_is_modest_only_where_the_smallest_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = ResnetGenerator(3, 3, 6, ngf=4, norm="none", dropout=False).eval()
+    for tiles, most in ((2 * 10**7, 2 * 10**7), (10**4, 6 * 10**7)):
+        monkeypatch.setattr(running, "budget_of", lambda *_, tiles=tiles: Budget(6 * 10**7, 6 * 10**7, tiles))
+        found = Runner(CPU).plan(network, 3, 2000, 2000)
+        assert found.way == "local" and found.memory <= most
+    assert found.memory > 10**4
+
+
+def test_a_small_image_with_a_large_result_is_not_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = ResnetGenerator(3, 3, 6, ngf=4, norm="none", dropout=False).eval()
+    monkeypatch.setattr(running, "budget_of", lambda *_: Budget(10**8, 10**7, 10**7))
+    assert Runner(CPU).plan(network, 3, 512, 512).way == "whole"
+    network.scale = 4
+    assert Runner(CPU).plan(network, 3, 512, 512).way == "local"
+
+
 def test_live_bytes_counts_what_is_held_at_once() -> None:
     with LiveBytes() as live:
         a = torch.ones(1000)
@@ -44,7 +77,7 @@ def test_live_bytes_counts_what_is_held_at_once() -> None:
 
 
 def plan(monkeypatch: pytest.MonkeyPatch, budget: int, size: int = 1024, **flags: Any) -> Any:
-    monkeypatch.setattr(running, "free_memory", lambda *_: budget)
+    monkeypatch.setattr(running, "budget_of", lambda *_: Budget(budget, budget, budget))
     network = ResnetGenerator(3, 3, 6, ngf=4, norm="instance", dropout=False).eval()
     return Runner(CPU, InferenceOptions(max_memory="1GB", **flags)).plan(network, 3, size, size)
 

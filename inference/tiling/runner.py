@@ -18,7 +18,15 @@ from inference.settings import InferenceOptions
 from inference.tiling import plan as planning
 from inference.tiling.layered import NUMPY_NAMES, LayeredRun
 from inference.tiling.local import Tile, assemble, run_local
-from inference.tiling.memory import Budget, budget_of, bytes_per_pixel, human, is_out_of_memory, parse_memory, probe_side
+from inference.tiling.memory import (
+    Budget,
+    budget_of,
+    bytes_per_pixel,
+    human,
+    is_out_of_memory,
+    parse_memory,
+    probe_side,
+)
 from inference.tiling.passes import make_passes
 from inference.tiling.plan import Needs, Plan
 from inference.tiling.sources import Source, TensorSource

@@ -324,6 +324,48 @@ def test_the_real_sem_domain_is_unpaired(sem: pathlib.Path) -> None:
     assert sample["A"].shape == (1, 7, 9) and "depth" in sample["B_paths"]
 
 
+def test_sem_folders_without_phases_are_split_by_depth_map_and_may_have_subfolders(tmp_path: pathlib.Path) -> None:
+    for hole in range(12):
+        write_image(tmp_path / f"depth/case_1/{hole:02}.png", _image(6, 8, 1, dtype="uint16"))
+        for turn in range(3):
+            write_image(tmp_path / f"sem/case_1/{hole:02}_itr{turn}.png", _image(6, 8, 1))
+    found = {p: _open("sem_depth", tmp_path, phase=p, input_nc=1, output_nc=1).pairs for p in ("train", "test", "all")}
+    maps = {phase: {pair.target for pair in pairs} for phase, pairs in found.items()}
+    assert not maps["train"] & maps["test"] and len(maps["train"] | maps["test"]) == 12
+    assert all(len(pairs) == 3 * len(maps[phase]) for phase, pairs in found.items())
+    write_image(tmp_path / "sem/case/1_itr0.png", _image(6, 8, 1))
+    write_image(tmp_path / "depth/case.png", _image(6, 8, 1, dtype="uint16"))
+    with pytest.raises(UserError, match="1_itr0.png: no depth map"):
+        _open("sem_depth", tmp_path, input_nc=1, output_nc=1)
+
+
+def test_both_sem_domains_give_pairs_and_in_training_a_real_image_with_each(sem: pathlib.Path) -> None:
+    flags: dict[str, Any] = {"input_nc": 1, "output_nc": 1, "sem_domain": "both", "no_flip": True}
+    dataset = _open("sem_depth", sem, train=True, **flags)
+    sample = _load(dataset)
+    assert len(dataset) == len(dataset.pairs) == 4 and "U" in dataset.formats
+    assert sample["U"].shape == (1, 7, 9) and sample["U_paths"].endswith("real_sem/r0.png")
+    np.testing.assert_array_equal(_values(dataset, sample, "U"), read_image(sem / "train/real_sem/r0.png"))
+    assert "U" not in _load(_open("sem_depth", sem, **flags))
+    assert len(dataset.preparations()) == 5
+    write_image(sem / "train/real_sem/r0.png", _image(7, 9, 1, dtype="uint16"))
+    with pytest.raises(UserError, match="real_sem: uint16 files"):
+        _open("sem_depth", sem, train=True, **flags)
+
+
+def test_pairs_with_a_folder_of_images_without_targets(joined: pathlib.Path) -> None:
+    for index in range(5):
+        write_image(joined / f"more/{index}.png", _image(9, 11, 3))
+    own = DATASETS.options("semi")(dir_U="more")
+    common = CommonDataOptions(dataroot=str(joined), preprocess="none")
+    dataset = DATASETS.get("semi")(own, common, train=True)
+    drawn = {_load(dataset, seed=seed)["U_paths"] for seed in range(20)}
+    assert len(dataset) == 4 and len(drawn) > 2
+    assert _load(dataset, seed=3)["U_paths"] == _load(dataset, seed=3)["U_paths"]
+    with pytest.raises(UserError, match="--dir_U is missing"):
+        _open("semi", joined, train=True)
+
+
 @pytest.mark.parametrize(
     ("mode", "folder", "size"),
     [("aligned", "paired/facades", (256, 256)), ("unaligned", "unpaired/summer2winter_yosemite", (256, 256))],

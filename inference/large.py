@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import pathlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -16,13 +15,14 @@ from data.readers import ImageInfo
 from data.streams import read_blocks, read_metadata, write_blocks
 from inference.brightness import network_values, painter_of, shown_channels
 from inference.domain import Domain
+from inference.ensemble import Member
 from inference.outputs import to_file_values
 from inference.predictor import Predictor, margins
 from inference.tiling.boxes import Box, grid
 from inference.tiling.local import Tile
 from inference.tiling.memory import budget_of
 from inference.tiling.scratch import Scratch
-from inference.tiling.sources import Padded, ScratchSource, Source, Turned
+from inference.tiling.sources import Converted, Padded, ScratchSource, Source, Turned
 from inference.tiling.symmetry import Symmetry
 from util.device import arithmetic
 from util.errors import UserError
@@ -120,24 +120,33 @@ class LargeFile:
             band[rows, box.left : box.right] = paint(part, box.top + row, box.left) if paint else part
 
     def _averaged(self, image: Source) -> Generator[Tile, None, None]:
-        """Yield the tiles of the mean over models and symmetries."""
-        versions = [(model, symmetry) for model in self.predictor.models for symmetry in self.predictor.symmetries]
-        per_row = (
-            4.0 * self.width * self.predictor.scale * self.shown * np.dtype(self.target.format.dtype).itemsize
-        )
-        translate = functools.partial(one_sided, self.predictor, image, per_row)
-        if len(versions) == 1:
-            yield from translate(*versions[0])
+        """Yield the tiles of what models and symmetries give together."""
+        predictor = self.predictor
+        groups = [[(member, symmetry) for member in group for symmetry in predictor.symmetries]
+                  for group in predictor.ensemble.groups]  # fmt: skip
+        if len(groups) == len(groups[0]) == 1:
+            yield from self._translated(image, *groups[0][0])
             return
-        mean = Scratch(self.height, self.width, self.channels[1], "float32", self.folder)
-        with contextlib.closing(mean):
-            for number, version in enumerate(versions, start=1):
-                for box, values in translate(*version):
-                    new = values[0].permute(1, 2, 0).numpy()
-                    old = mean.read(box) if number > 1 else np.float32(0)
-                    mean.write(box, old + (new - old) / number)
+        place = (self.height, self.width, self.channels[1], "float32", self.folder)
+        with contextlib.ExitStack() as stack:
+            means = [stack.enter_context(contextlib.closing(Scratch(*place))) for _ in groups]
+            for mean, versions in zip(means, groups, strict=True):
+                self._average(image, versions, mean)
             for box in grid(Box(0, 0, self.height, self.width), _BAND):
-                yield box, torch.from_numpy(mean.read(box)).permute(2, 0, 1)[None]
+                parts = [torch.from_numpy(mean.read(box)).permute(2, 0, 1)[None] for mean in means]
+                yield box, predictor.ensemble.joined(parts)
+
+    def _average(self, image: Source, versions: Sequence[tuple[Member, Symmetry]], mean: Scratch) -> None:
+        for number, version in enumerate(versions, start=1):
+            for box, values in self._translated(image, *version):
+                new = values[0].permute(1, 2, 0).numpy()
+                old = mean.read(box) if number > 1 else new
+                mean.write(box, old + (new - old) / number)
+
+    def _translated(self, image: Source, member: Member, symmetry: Symmetry) -> Iterator[Tile]:
+        itemsize = np.dtype(self.target.format.dtype).itemsize
+        per_row = 4.0 * self.width * self.predictor.scale * self.shown * itemsize
+        return one_sided(self.predictor, image, per_row, member, symmetry)
 
 
 def in_blocks(band: np.ndarray | None) -> Iterator[np.ndarray]:
@@ -149,14 +158,14 @@ def in_blocks(band: np.ndarray | None) -> Iterator[np.ndarray]:
 
 @torch.no_grad()
 def one_sided(
-    predictor: Predictor, image: Source, per_row: float, model: torch.nn.Module, symmetry: Symmetry
+    predictor: Predictor, image: Source, per_row: float, member: Member, symmetry: Symmetry
 ) -> Iterator[Tile]:
     """Yield (box of the result, (1,C,h,w)) from one generator and one turned version of the image.
 
     Boxes come row by row where the symmetry changes nothing.
     """
-    (network,) = (predictor.original(network) for network in model.networks().values())  # type: ignore[operator]
-    turned, multiple = Turned(image, symmetry), predictor.size_multiple
+    (network,) = (predictor.original(network) for network in member.model.networks().values())
+    turned, multiple = Turned(Converted(image, member.taken), symmetry), member.model.size_multiple
     frame, scale = turned.frame, getattr(network, "scale", 1)
     (top, below), (left, right) = margins(frame.height, multiple), margins(frame.width, multiple)
     padded = Padded(turned, top, left, top + frame.height + below, left + frame.width + right)
@@ -168,7 +177,7 @@ def one_sided(
             kept = box.moved(-top * scale, -left * scale)
             inside = Box(max(0, kept.top), max(0, kept.left), *_ends(kept, frame.scaled(scale)))
             if inside.height > 0 and inside.width > 0:
-                yield symmetry.box_back(inside, size), symmetry.back(_part(values, inside.within(kept)))
+                yield symmetry.box_back(inside, size), member.given(symmetry.back(_part(values, inside.within(kept))))
 
 
 def _ends(box: Box, frame: Box) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inference.engines.engines import Engines
+from inference.ensemble import Ensemble, Member
 from inference.settings import InferenceOptions
 from inference.tiling.runner import Original, Runner, replaced_forward
 from inference.tiling.symmetry import SYMMETRIES, Symmetry
@@ -33,41 +35,45 @@ class Predictor:
     but the time it takes: see ``inference.tiling``.
 
     Args:
-        model: holding trained weights; of several models with equal labels the mean is returned.
+        model: holding trained weights; several models, or an ensemble, give one image for each label they share.
         device: to compute on.
         precision: "fp32" or "bf16".
         test_norm: statistics of batch norm layers: "running" (of the training), "batch" (of the image itself, as
-            pix2pix was published) or "auto", which is "batch" for U-Nets and "running" otherwise.
+            pix2pix was published) or "auto", which is "batch" for U-Nets and "running" otherwise. Members of an
+            ensemble say it themselves.
         options: tiles, memory, test-time augmentation, dropout.
         engines: what computes the networks in place of ``precision``; settled on the first images, if not before.
     """
 
     def __init__(
         self,
-        model: TranslationModel | Sequence[TranslationModel],
+        model: TranslationModel | Sequence[TranslationModel] | Ensemble,
         device: torch.device,
         precision: str = "fp32",
         test_norm: str = "auto",
         options: InferenceOptions | None = None,
         engines: Engines | None = None,
     ) -> None:
-        self.models = [model] if isinstance(model, TranslationModel) else list(model)
+        self.ensemble = model if isinstance(model, Ensemble) else _ensemble(model, test_norm)
+        self.models = [member.model for member in self.ensemble.members]
         self.model, self.options = self.models[0], options or InferenceOptions()
+        self._labels = set.intersection(*(set(each.visuals) for each in self.models))
         self._precision, self.engines = precision, engines
         self.runner = Runner(device, self.options)
         self.networks = [network for each in self.models for network in each.networks().values()]
         for each in self.models:
             each.to(device).eval()
-        for network in self.networks:
-            if test_norm == "batch" or (test_norm == "auto" and getattr(network, "test_norm", "running") == "batch"):
-                use_image_statistics(network)
+        for member in self.ensemble.members:
+            _set_norms(member)
         self.one_by_one = any(depends_on_batch(each) for each in self.models)
-        self.size_multiple = max(each.size_multiple for each in self.models)
+        self.size_multiple = math.lcm(*(each.size_multiple for each in self.models))
         self.scale = max((getattr(n, "scale", 1) for n in self.networks), default=1)
         if self.options.mc_dropout and not has_dropout(self.model):
             raise UserError("--mc_dropout needs a network that was trained with dropout; this one has none")
         if self.options.mc_dropout and engines and not engines.eager:
             raise UserError("--mc_dropout needs --backend torch --compile off: other engines have no dropout")
+        if self.options.mc_dropout and self.ensemble.how != "mean":
+            raise UserError(f"--mc_dropout averages: use --ensemble mean in place of {self.ensemble.how}")
 
     @property
     def precision(self) -> str:
@@ -134,21 +140,25 @@ class Predictor:
             self.engines.move(self.device)
 
     def _translate(self, tensors: Mapping[str, Tensor]) -> Images:
-        average = RunningMean()
-        for model in self.models:
-            for images in self._versions(model, tensors):
-                average.add(images)
-        result, label = average.mean, self.model.result
+        averages = [self._average(group, tensors) for group in self.ensemble.groups]
+        images = self.ensemble.join([average.mean for average in averages], self.model.result)
         if self.options.mc_dropout:
-            result[UNCERTAINTY] = average.deviation(label) - 1
-        return result
+            images[UNCERTAINTY] = averages[0].deviation(self.model.result) - 1
+        return images
 
-    def _versions(self, model: TranslationModel, tensors: Mapping[str, Tensor]) -> Iterator[Images]:
+    def _average(self, group: Sequence[Member], tensors: Mapping[str, Tensor]) -> RunningMean:
+        average = RunningMean()
+        for member in group:
+            for images in self._versions(member, tensors):
+                average.add(images)
+        return average
+
+    def _versions(self, member: Member, tensors: Mapping[str, Tensor]) -> Iterator[Images]:
         """Yield the images of one model for every symmetry and every pass with dropout."""
         for symmetry in self.symmetries:
             turned = {side: symmetry.there(tensor) for side, tensor in tensors.items()}
             for number in range(max(1, self.options.mc_dropout)):
-                images = self._images(model, turned, number)
+                images = self._images(member, turned, number)
                 yield {label: symmetry.back(image) for label, image in images.items()}
 
     @property
@@ -156,12 +166,15 @@ class Predictor:
         """Return the turned and mirrored versions that are averaged."""
         return SYMMETRIES if self.options.tta == "x8" else SYMMETRIES[:1]
 
-    def _images(self, model: TranslationModel, tensors: Mapping[str, Tensor], number: int) -> Images:
-        padded = {side: self._pad(tensor).to(self.device) for side, tensor in tensors.items()}
+    def _images(self, member: Member, tensors: Mapping[str, Tensor], number: int) -> Images:
+        model, multiple = member.model, member.model.size_multiple
+        padded = {side: _pad(tensor, multiple).to(self.device) for side, tensor in tensors.items()}
         with arithmetic(self.device, self.precision), self._any_size(model), self._dropout(model, number, padded):
-            images = model.predict(padded)
+            images = member.predict(padded)
+        if len(self.models) > 1:
+            images = {label: image for label, image in images.items() if label in self._labels}
         frames = {label: "B" if model.frames.get(label) == "B" and "B" in tensors else "A" for label in images}
-        return {label: self._crop(image, tensors[frames[label]]) for label, image in images.items()}
+        return {label: _crop(image, tensors[frames[label]], multiple) for label, image in images.items()}
 
     @contextlib.contextmanager
     def _any_size(self, model: TranslationModel) -> Iterator[None]:
@@ -180,17 +193,31 @@ class Predictor:
         with dropout_on(model), sample_noise([number] * len(padded["A"])):
             yield
 
-    def _pad(self, image: Tensor) -> Tensor:
-        left, right = margins(image.shape[-1], self.size_multiple)
-        top, bottom = margins(image.shape[-2], self.size_multiple)
-        return F.pad(image, (left, right, top, bottom), mode="replicate")
 
-    def _crop(self, image: Tensor, original: Tensor) -> Tensor:
-        height, width = original.shape[-2:]
-        (top, below), left = margins(height, self.size_multiple), margins(width, self.size_multiple)[0]
-        scale = image.shape[-2] // (top + height + below)
-        rows = slice(top * scale, (top + height) * scale)
-        return image[..., rows, left * scale : (left + width) * scale].float().cpu()
+def _ensemble(model: TranslationModel | Sequence[TranslationModel], test_norm: str) -> Ensemble:
+    models = [model] if isinstance(model, TranslationModel) else model
+    return Ensemble([Member(each, test_norm) for each in models])
+
+
+def _set_norms(member: Member) -> None:
+    for network in member.model.networks().values():
+        own = getattr(network, "test_norm", "running")
+        if (own if member.test_norm == "auto" else member.test_norm) == "batch":
+            use_image_statistics(network)
+
+
+def _pad(image: Tensor, multiple: int) -> Tensor:
+    left, right = margins(image.shape[-1], multiple)
+    top, bottom = margins(image.shape[-2], multiple)
+    return F.pad(image, (left, right, top, bottom), mode="replicate")
+
+
+def _crop(image: Tensor, original: Tensor, multiple: int) -> Tensor:
+    height, width = original.shape[-2:]
+    (top, below), left = margins(height, multiple), margins(width, multiple)[0]
+    scale = image.shape[-2] // (top + height + below)
+    rows = slice(top * scale, (top + height) * scale)
+    return image[..., rows, left * scale : (left + width) * scale].float().cpu()
 
 
 class _Bound:

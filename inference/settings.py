@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from util.option import option
 
 
+ENSEMBLES = ("mean", "median", "vote", "weights")
+
+
 @dataclass(frozen=True)
 class InferenceOptions:
     """How large images go through a network, and what is averaged."""
@@ -32,6 +35,14 @@ class InferenceOptions:
     scratch_dir: str | None = option(None, "folder of temporary files; left out, the system's", "session")
     tta: str = option(
         "none", "x8 averages over the 8 mirrored and turned versions of each image", "session", choices=("none", "x8")
+    )
+    ensemble: str | None = option(
+        None,
+        "how several runs are joined: mean = of their results in file units (soft voting; the default); median; vote = "
+        "of each pixel the value that most runs give (hard voting, for labels in 8 or 16 bits; of equally frequent "
+        "ones that nearest the mean); weights = one network with the average weights of equal networks (a soup)",
+        "session",
+        choices=ENSEMBLES,
     )
     mc_dropout: int = option(
         0, "average so many passes with dropout on, and write how much they differ; 0: dropout off", "session",

@@ -65,6 +65,18 @@ class ScratchSource:
         return result
 
 
+class Converted:
+    """A source with its values mapped one by one."""
+
+    def __init__(self, source: Source, convert: Callable[[Tensor], Tensor]) -> None:
+        self.source, self.convert = source, convert
+        self.frame, self.channels = source.frame, source.channels
+
+    def read(self, box: Box) -> Tensor:
+        """Return a part of it."""
+        return self.convert(self.source.read(box))
+
+
 class Padded:
     """A source with its border pixels repeated outwards, so that its size suits a network."""
 

@@ -1,19 +1,21 @@
 """``prepare.py split``: a seeded train/val/test split of one folder, or of two parallel folders of pairs.
 
 Files are copied (or hard-linked with --link); the originals stay as they are. Images that differ only in a trailing
-``_itrK``, or share what --group_by matches, always land in the same phase.
+``_itrK``, or share what --group_by matches, always land in the same phase. --folds makes one data set per fold of a
+cross-validation in fold_1, fold_2 and so on; --match chooses a val that looks as a given test set does.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
+import itertools
 import os
 import pathlib
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from data.folds import fold_of, ranked
 from data.listing import images_in, relative_stem
 from data.tools.folders import check_free, existing_folder, partial_folder
 from util.errors import UserError
@@ -30,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--val_fraction", type=float, default=0.1, help="share of val (%(default)s)")
     parser.add_argument("--test_fraction", type=float, default=0.1, help="share of test (%(default)s)")
     parser.add_argument("--group_by", help="regular expression: names whose beginnings match alike stay together")
+    parser.add_argument("--folds", type=int, help="this many data sets, each with another part of the images as val")
+    parser.add_argument("--match", help="folder of test images: val is chosen to have their mean and variance")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same split (%(default)s)")
     parser.add_argument("--link", action="store_true", help="hard links in place of copies: no disk space")
 
@@ -41,14 +45,34 @@ def run(args: argparse.Namespace) -> None:
     out = pathlib.Path(args.out) if args.out else root.with_name(f"{root.resolve().name}_split")
     if out.resolve().is_relative_to(root.resolve()):
         raise UserError(f"--out {out}: lies inside --dataroot {root}; choose a folder outside it")
+    if args.folds is not None and args.match:
+        raise UserError("--folds and --match: every image is in val once with folds; give one of the two")
     check_free(out)
     files = {name: images_in(root / name, "images to split") for name in folders or ["."]}
     groups = {name: [_group(relative_stem(p, root / name), args.group_by) for p in files[name]] for name in files}
     if folders:
         _check_partners(root, files, folders)
-    phases = assign([g for names in groups.values() for g in names], args.val_fraction, args.test_fraction, args.seed)
-    _write(root, out, files, groups, phases, args.link)
-    _report(out, files, groups, phases, folders)
+    names = [group for found in groups.values() for group in found]
+    phases = assign(names, args.val_fraction if args.folds is None else 0.0, args.test_fraction, args.seed)
+    if args.match:
+        from data.tools.matching import rematch
+
+        test = images_in(existing_folder("--match", args.match), "images to match")
+        side = next(iter(files))
+        phases = rematch(phases, dict(zip(files[side], groups[side], strict=True)), test, args.seed)
+    plans = {"": phases} if args.folds is None else _folds(phases, args.folds, args.seed)
+    _write(root, out, files, groups, plans, args.link)
+    for place, plan in plans.items():
+        _report(out / place, files, groups, plan, folders)
+
+
+def _folds(phases: Mapping[str, str], count: int, seed: int) -> dict[str, dict[str, str]]:
+    """Return the phases of every group in each fold's folder; the test images are the same in all."""
+    folds = fold_of([group for group, phase in phases.items() if phase == "train"], count, seed)
+    return {
+        f"fold_{number}": {g: "val" if folds.get(g) == number else phase for g, phase in phases.items()}
+        for number in range(1, count + 1)
+    }
 
 
 def _pair_folders(dir_a: str | None, dir_b: str | None) -> list[str]:
@@ -71,11 +95,11 @@ def assign(groups: Sequence[str], val_fraction: float, test_fraction: float, see
     for name, share in (("val", val_fraction), ("test", test_fraction)):
         if not 0.0 <= share < 1.0:
             raise UserError(f"--{name}_fraction {share:g}: give a share from 0 to below 1")
-    ranked = sorted(set(groups), key=lambda group: hashlib.blake2b(f"{seed}:{group}".encode()).digest())
-    val, test = (max(1, round(len(ranked) * share)) if share else 0 for share in (val_fraction, test_fraction))
-    if val + test >= len(ranked):
-        raise UserError(f"{len(ranked)} group(s) of images: too few for {val} in val, {test} in test and any in train")
-    return {g: "val" if i < val else "test" if i < val + test else "train" for i, g in enumerate(ranked)}
+    order = ranked(groups, seed)
+    val, test = (max(1, round(len(order) * share)) if share else 0 for share in (val_fraction, test_fraction))
+    if val + test >= len(order):
+        raise UserError(f"{len(order)} group(s) of images: too few for {val} in val, {test} in test and any in train")
+    return {g: "val" if i < val else "test" if i < val + test else "train" for i, g in enumerate(order)}
 
 
 def _group(stem: str, pattern: str | None) -> str:
@@ -107,15 +131,15 @@ def _write(
     out: pathlib.Path,
     files: dict[str, list[pathlib.Path]],
     groups: dict[str, list[str]],
-    phases: dict[str, str],
+    plans: Mapping[str, Mapping[str, str]],
     link: bool,
 ) -> None:
     partial = partial_folder(out)
     place = os.link if link else shutil.copy2
     try:
-        for name, paths in files.items():
-            for path, group in zip(paths, groups[name], strict=True):
-                target = partial / phases[group] / name / path.relative_to(root / name)
+        for (folder, phases), name in itertools.product(plans.items(), files):
+            for path, group in zip(files[name], groups[name], strict=True):
+                target = partial / folder / phases[group] / name / path.relative_to(root / name)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 place(path, target)
         partial.rename(out)
@@ -130,7 +154,7 @@ def _report(
     out: pathlib.Path,
     files: dict[str, list[pathlib.Path]],
     groups: dict[str, list[str]],
-    phases: dict[str, str],
+    phases: Mapping[str, str],
     folders: Sequence[str],
 ) -> None:
     for phase in ("train", "val", "test"):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from commands.result_log import Finished, ResultLog
 from data.value_range import ValueRange
-from data.writers import FileFormat, preview, write_image
+from data.writers import FileFormat, parse_bands, preview, write_image
 from evaluation.measurement import Measurement, Sample
 from evaluation.metrics import MetricTable
 from evaluation.page import ResultsPage
@@ -62,6 +62,7 @@ class Report:
         self.page = ResultsPage(self.folder, title, values["display_winsize"], values, options.sources)
         self.table, self.result, self.measurement = MetricTable(), result, measurement
         self.ranks = ranks
+        self.bands = parse_bands(values["preview_bands"], max(values["input_nc"], values["output_nc"]))
         self.log = ResultLog(self.folder, resume=values["skip_existing"], rank=ranks.rank)
         self.failures: list[str] = []
         self._shared: list[Finished] = []  # rows that wait until all processes are done
@@ -110,8 +111,11 @@ class Report:
             write_image(files[label], image)
         below = {label: path.relative_to(self.folder).as_posix() for label, path in files.items()}
         finished = Finished(name, below, row, beside)
-        self._count(finished, {label: preview(image, self._range(label)) for label, image in images.items()})
+        self._count(finished, self._previews(images))
         self.log.add(finished)
+
+    def _previews(self, images: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {label: preview(image, self._range(label), self.bands) for label, image in images.items()}
 
     def _range(self, label: str) -> ValueRange:
         return self.domains.range(label if label in self.domains.sides else "real_B")

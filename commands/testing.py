@@ -79,7 +79,8 @@ class TestingSession:
             arithmetic=arithmetic,
         )
         share = range(self.ranks.rank, count, self.ranks.count)
-        code = translate_all(predictor, dataset, share, values["seed"], report)
+        stop = values["on_bad_file"] == "stop"
+        code = translate_all(predictor, dataset, share, values["seed"], report, stop=stop)
         code = max(self.ranks.gather_rows({self.ranks.rank: code}).values())
         report.gather()
         if self.ranks.first:
@@ -126,8 +127,13 @@ def batch_of(sample: dict[str, Any]) -> dict[str, Any]:
     return {side: sample[side][None] for side in ("A", "B") if side in sample}
 
 
-def translate_all(predictor: Predictor, dataset: Any, share: Sequence[int], seed: int, report: Report) -> int:
-    """Translate the samples of these numbers into ``report``; return the exit code."""
+def translate_all(
+    predictor: Predictor, dataset: Any, share: Sequence[int], seed: int, report: Report, *, stop: bool = False
+) -> int:
+    """Translate the samples of these numbers into ``report``; return the exit code.
+
+    UserError at the first file that cannot be read with ``--on_bad_file stop``; otherwise it is named.
+    """
     names = distinct(dataset.names)
     try:
         for index in tqdm(share, unit="image", dynamic_ncols=True, disable=None):
@@ -137,6 +143,8 @@ def translate_all(predictor: Predictor, dataset: Any, share: Sequence[int], seed
                 sample = dataset.load(index, torch.Generator().manual_seed(sample_seed(seed, 0, index)))
                 report.add(names[index], translate(predictor, sample), sample.get("B_mask"), sample)
             except UserError as error:
+                if stop:
+                    raise
                 report.fail(str(error))
                 tqdm.write(f"skipped: {error}", file=sys.stderr)
     except KeyboardInterrupt:

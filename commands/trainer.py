@@ -14,6 +14,7 @@ from commands.checks import CheckedLoader, SizeCheck
 from commands.validation import make_validations
 from data.common import LoaderOptions
 from data.loader import EpochLoader, Shard
+from data.writers import parse_bands
 from models.base import TranslationModel
 from options.resolve import Options
 from training.indicators import Indicators
@@ -60,7 +61,9 @@ def make_updater(options: Options, model: TranslationModel, device: torch.device
 def settle(options: Options, updater: Updater, dataset: Any) -> Options:
     """Return the options with what was left open: the precision, and a batch that fits; print the memory it needs."""
     options = options.replace("this machine", precision=updater.compute.precision)
-    samples = EpochLoader(dataset, LoaderOptions(num_threads=0), seed=0, shuffle=False, device=updater.device)
+    skip_bad = options.values["on_bad_file"] == "skip"
+    one = LoaderOptions(num_threads=0)
+    samples = EpochLoader(dataset, one, seed=0, shuffle=False, device=updater.device, skip_bad=skip_bad)
     with memory_for("a first batch", "a smaller --load_size and --crop_size"):
         first = next(CheckedLoader(samples, SizeCheck(options)).epoch(1))
     need, ranks = memory_need(updater, first), updater.ranks
@@ -101,7 +104,8 @@ def make_trainer(options: Options, updater: Updater, dataset: Any, folder: pathl
         age: seconds since this session began, which a time budget counts.
     """
     values, schedule, ranks = options.values, options.of(ScheduleOptions), updater.ranks
-    previewer = Previewer(updater, updater.compute.precision, _test_norm(values))
+    bands = parse_bands(values["preview_bands"], max(values["input_nc"], values["output_nc"]))
+    previewer = Previewer(updater, updater.compute.precision, _test_norm(values), bands)
     saver = Saver(updater, folder, options.of(SaveOptions))
     validations = make_validations(options, dataset, previewer, saver)
     indicators = Indicators(dataset, previewer, values["seed"], paired=bool(dataset.pairs))
@@ -122,8 +126,8 @@ def make_loader(options: Options, dataset: Any, updater: Updater) -> Loader:
     check = SizeCheck(options)
 
     def load(images: Any) -> Loader:
-        shuffle = not values["serial_batches"]
-        loader = EpochLoader(images, loaders, seed=values["seed"], shuffle=shuffle, shard=shard, device=updater.device)
+        how = {"shuffle": not values["serial_batches"], "skip_bad": values["on_bad_file"] == "skip"}
+        loader = EpochLoader(images, loaders, seed=values["seed"], shard=shard, device=updater.device, **how)
         return CheckedLoader(loader, check)
 
     def load_stage(stage: Stage) -> Loader:
@@ -142,7 +146,7 @@ def _enter(stage: Stage, updater: Updater) -> None:
     """Set the weight decay of a stage."""
     if stage.weight_decay is not None:
         for optimizer in updater.optimizers.values():
-            optimizer.set_weight_decay(stage.weight_decay)
+            optimizer.weight_decay = stage.weight_decay
 
 
 def _test_norm(values: dict[str, Any]) -> str:

@@ -37,6 +37,14 @@ class CommonDataOptions:
     crop_size: int = option(256, "then crop to this size, in pixels", minimum=1)
     no_flip: bool = option(False, "do not mirror training images at random")
     serial_batches: bool = option(False, "take images in order, and pair unaligned ones in order")
+    on_bad_file: str = option(
+        "stop",
+        "a file that cannot be read: stop, or skip it, and let the next sample stand in for it in training",
+        choices=("stop", "skip"),
+    )
+    preview_bands: tuple[str, ...] = option(
+        (), "which channels, from 1, pages show as red, green and blue, such as 4,3,2; one of them as grey"
+    )
     max_dataset_size: int | None = option(None, "use only the first so many images; inf for all", minimum=1)
     cache: str = option(
         "auto", "keep decoded and resized images on disk: auto (in the user's cache folder), off or a folder", "session"
@@ -45,6 +53,11 @@ class CommonDataOptions:
         10.0, "gigabytes that folder may hold; the least recently used go", "session", minimum=0
     )
     seed: int = option(0, "seed of weights, samples, dropout and noise; the same seed gives the same run", minimum=0)
+
+    @property
+    def skips_bad(self) -> bool:
+        """Whether a file that cannot be read is passed over."""
+        return self.on_bad_file == "skip"
 
 
 @dataclass(frozen=True)

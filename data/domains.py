@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from data.listing import one_dtype, read_infos
+from data.listing import one_dtype, read_infos, readable
 from data.prepared import Images, Prepared
 from data.readers import read_image
 from data.sample import Examples, Side
@@ -25,13 +25,18 @@ class Domain:
     files: list[pathlib.Path]
     names: list[str]
 
-    def examples(self, training: Callable[[], Sequence[pathlib.Path]], *, strict: bool = True) -> Examples:
+    def examples(
+        self, training: Callable[[], Sequence[pathlib.Path]], *, strict: bool = True, skip: bool = False
+    ) -> Examples:
         """Read all headers and return what range and format are taken from.
 
-        UserError naming a bad file; without ``strict`` that waits until the file is loaded.
+        UserError naming a bad file; without ``strict`` that waits until the file is loaded, and with ``skip`` the
+        range is taken from the others.
         """
         dtype = one_dtype(read_infos(self.files, strict=strict))
-        return Examples(dtype, lambda: (read_image(path) for path in spread(training())))
+        return Examples(
+            dtype, lambda: readable((functools.partial(read_image, p) for p in spread(training())), skip=skip)
+        )
 
     def preparations(self, side: Side, images: Images) -> list[Callable[[], Any]]:
         """Return one call per file that prepares it, and so puts it in the cache."""

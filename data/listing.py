@@ -5,13 +5,15 @@ from __future__ import annotations
 import collections
 import hashlib
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from data.common import CommonDataOptions
 from data.readers import SUFFIXES, ImageInfo, read_info
-from util.errors import UserError
+from util.errors import BadFile, UserError
 
+T = TypeVar("T")
 _AUDITED = 20_000  # headers read when a data set is opened; beyond that, evenly spaced ones
 
 
@@ -109,6 +111,16 @@ def _info_or_error(path: pathlib.Path) -> ImageInfo | UserError:
         return read_info(path)
     except UserError as error:
         return error
+
+
+def readable(reads: Iterable[Callable[[], T]], *, skip: bool) -> Iterator[T]:
+    """Yield what the calls return; with ``skip`` without those whose file cannot be read."""
+    for read in reads:
+        try:
+            yield read()
+        except BadFile:
+            if not skip:
+                raise
 
 
 def one_dtype(infos: dict[pathlib.Path, ImageInfo]) -> str:

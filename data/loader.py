@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -16,11 +17,12 @@ from data.collate import Batch, Failure, collate, emptied
 from data.common import LoaderOptions
 from data.transfer import prefetch
 from data.workers import Workers, leave_stopping_to_the_trainer
-from util.errors import UserError
+from util.errors import BadFile, UserError
 
 SampleKey = tuple[int, int, int]
 T = TypeVar("T")
 _CPU = torch.device("cpu")
+_STAND_INS = 100  # samples in a row that may be unreadable before the folder itself is to blame
 
 
 class LoadsSamples(Protocol):
@@ -87,6 +89,9 @@ class EpochLoader:
     A batch holds one rank's share of ``batch_size`` samples: tensors (n, ...), lists of n for the rest, "total", the
     samples over all ranks, and "counts", this rank's in each micro-batch. Where n is 0 tensors are (0, C, H, W).
 
+    With ``skip_bad`` the next sample that can be read stands in for one that cannot; each such file is named once by
+    each process that meets it.
+
     Neither shuffling nor loading touches the global random state. Errors of the user in a worker arrive here as the
     same UserError; a worker that is killed is said in one line and started again.
 
@@ -103,11 +108,12 @@ class EpochLoader:
         shuffle: bool,
         shard: Shard = Shard(),
         device: torch.device = _CPU,
+        skip_bad: bool = False,
     ) -> None:
         self.dataset, self.device = dataset, device
         self._batches = EpochBatches(len(dataset), options.batch_size, seed, shuffle, shard)
         workers = min(options.num_threads, processors(), len(self._batches))
-        make = functools.partial(_loader, _Batched(dataset), self._batches, workers, device)
+        make = functools.partial(_loader, _Batched(dataset, skip_bad), self._batches, workers, device)
         self._workers = Workers(make)
 
     def __len__(self) -> int:
@@ -168,8 +174,10 @@ class EpochBatches(Sampler[list[SampleKey]]):
 class _Batched(torch.utils.data.Dataset[Any]):
     """A data set indexed by lists of (seed, epoch, index)."""
 
-    def __init__(self, dataset: LoadsSamples) -> None:
+    def __init__(self, dataset: LoadsSamples, skip_bad: bool) -> None:
         self._load = dataset.load_stored if isinstance(dataset, LoadsStored) else dataset.load
+        self._stand_ins = min(_STAND_INS, len(dataset)) if skip_bad else 1
+        self._count = len(dataset)
 
     def __getitem__(self, keys: list[SampleKey]) -> Batch | Failure:
         if keys:
@@ -177,11 +185,25 @@ class _Batched(torch.utils.data.Dataset[Any]):
         return emptied(collate([self._sample((0, 0, 0))]))  # any sample tells what an empty batch is made of
 
     def _sample(self, key: SampleKey) -> dict[str, Any] | Failure:
-        generator = torch.Generator().manual_seed(sample_seed(*key))
-        try:
-            return self._load(key[2], generator)
-        except UserError as error:
-            return Failure(str(error))
+        """Return a sample, or the first of those after it that can be read, or what is wrong."""
+        seed, epoch, index = key
+        message = ""
+        for place in range(index, index + self._stand_ins):
+            generator = torch.Generator().manual_seed(sample_seed(seed, epoch, place % self._count))
+            try:
+                return self._load(place % self._count, generator)
+            except BadFile as error:
+                message = str(error)
+                if self._stand_ins > 1:
+                    _say_skipped(message)
+            except UserError as error:
+                return Failure(str(error))
+        return Failure(message)
+
+
+@functools.cache
+def _say_skipped(message: str) -> None:
+    print(f"skipped: {message}", file=sys.stderr)
 
 
 def _loader(

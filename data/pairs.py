@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from data.common import CommonDataOptions
-from data.listing import one_dtype, read_infos
+from data.listing import one_dtype, read_infos, readable
 from data.prepared import Images, Prepared
 from data.readers import ImageInfo, read_image
 from data.sample import Examples, make_sides
@@ -71,12 +71,13 @@ class PairedImages:
         self.pairs = _directed(pairs, common)[: common.max_dataset_size]
         self.names = [pair.name for pair in self.pairs]
         self._images = Images(common)
-        dtypes = audit(self.pairs, strict=train)
+        dtypes = audit(self.pairs, strict=train and not common.skips_bad)
 
-        def images(side: int) -> Callable[[], Iterable[np.ndarray]]:
-            return lambda: (pair.read()[side] for pair in spread(_directed(training_pairs(), common)))
+        def images(side: int) -> Iterable[np.ndarray]:
+            reads = (pair.read for pair in spread(_directed(training_pairs(), common)))
+            return (pair[side] for pair in readable(reads, skip=common.skips_bad))
 
-        self.sides = make_sides(common, Examples(dtypes[0], images(0)), Examples(dtypes[1], images(1)), ranges)
+        self.sides = make_sides(common, Examples(dtypes[0], lambda: images(0)), Examples(dtypes[1], lambda: images(1)), ranges)
         self.ranges = {name: side.range for name, side in self.sides.items()}
         self.formats = {name: side.format for name, side in self.sides.items()}
 

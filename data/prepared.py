@@ -21,7 +21,10 @@ from data.transforms import Size, resize_rule, resized
 if TYPE_CHECKING:
     from data.sample import Side
 
-_CODE = ("colour.py", "prepared.py", "readers.py", "sample.py", "transforms.py", "value_range.py")
+_CODE = (
+    *("arrays.py", "colour.py", "orientation.py", "prepared.py", "readers.py", "sample.py", "tiff.py", "transforms.py"),
+    "value_range.py",
+)
 _LIBRARIES = ("torch", "numpy", "opencv-python-headless", "pillow", "tifffile", "imagecodecs")
 
 

@@ -6,8 +6,8 @@ palettes, 1-bit, CMYK and everything rarer. Plain 8-bit PNG and JPEG go through 
 
 from __future__ import annotations
 
+import functools
 import io
-import math
 import os
 import pathlib
 import struct
@@ -15,19 +15,24 @@ import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data.arrays import read_npy, read_npz
 from data.limits import FORMATS, check_pixels
+from data.orientation import TAG, is_transposed, of_exif, upright
+from data.tiff import Decoder, read_tiff, tiff_header
 from data.writers import as_hwc
-from util.errors import UserError
+from util.errors import BadFile, UserError
 
 if TYPE_CHECKING:
     from PIL import Image
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".npy", ".ppm", ".pgm")
-_PNG, _JPEG, _NPY = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\x93NUMPY"
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".npy", ".npz", ".ppm", ".pgm")
+_PNG, _JPEG, _NPY, _ZIP = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\x93NUMPY", b"PK\x03\x04"
+_PNM = (b"P5", b"P6")
+_AS_STORED = 128 | 2  # IMREAD_IGNORE_ORIENTATION | IMREAD_ANYDEPTH, and grey; | 1 for colour
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -47,7 +52,8 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     EXIF orientation is applied. Other number types become float32.
 
     Raises:
-        UserError: missing, empty, truncated, no image, or more pixels than A2B_MAX_PIXELS; one line with the file.
+        BadFile: missing, empty, truncated or no image; one line with the file.
+        UserError: more pixels than A2B_MAX_PIXELS.
     """
     path = pathlib.Path(path)
     return _guarded(path, lambda data: as_hwc(_plain(_decoder(data)(path, data))))
@@ -61,41 +67,43 @@ def read_info(path: str | os.PathLike[str]) -> ImageInfo:
     """
     path = pathlib.Path(path)
     head = _bytes(path, 32)
-    if head[:8] == _PNG and len(head) >= 29 and head[25] in (0, 2, 4, 6):
-        width, height, depth, kind = struct.unpack(">IIBB", head[16:26])
-        check_pixels(path, height, width)
-        channels = {0: 1, 2: 3, 4: 2, 6: 4}[kind]
-        return ImageInfo(height, width, channels, "uint16" if depth == 16 else "uint8")
-    quick = _tiff_info if head[:4] in _TIFF else _pillow_info
-    return quick(path) or _info_of(read_image(path))
+    if head[:8] == _PNG and len(head) >= 29 and head[25] in _PNG_CHANNELS:
+        return _png_info(path, head)
+    if head[:4] in _TIFF:
+        header = tiff_header(path)
+        return ImageInfo(*header) if header else _info_of(read_image(path))
+    plain = head[:2] not in _PNM  # whose depth Pillow does not tell
+    return (_pillow_info(path) if plain else None) or _info_of(read_image(path))
+
+
+_PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
+
+
+def _png_info(path: pathlib.Path, head: bytes) -> ImageInfo:
+    """Return the header of a PNG without palette; chunks before the pixels are passed over unread, but for EXIF's."""
+    width, height, depth, kind = struct.unpack(">IIBB", head[16:26])
+    check_pixels(path, height, width)
+    if is_transposed(_png_orientation(path)):
+        width, height = height, width
+    return ImageInfo(height, width, _PNG_CHANNELS[kind], "uint16" if depth == 16 else "uint8")
+
+
+def _png_orientation(path: pathlib.Path) -> int:
+    with open(path, "rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if kind == b"eXIf":
+                return of_exif(file.read(length))
+            if kind == b"IDAT":
+                break
+            file.seek(length + 4, os.SEEK_CUR)
+    return 1
 
 
 def _info_of(image: np.ndarray) -> ImageInfo:
     height, width, channels = image.shape
     return ImageInfo(height, width, channels, image.dtype.name)
-
-
-def _tiff_info(path: pathlib.Path) -> ImageInfo | None:
-    """Return the header of a TIFF of one plain page, None where only decoding tells."""
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            page, pages = tiff.pages.first, len(tiff.pages)
-            plain = pages == 1 and page.photometric in (0, 1, 2) and not _is_turned(page) and page.imagedepth == 1
-            dtype = np.dtype(page.dtype or "V").name
-            shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
-            depth = page.bitspersample
-    except Exception:  # parsers raise anything on hostile bytes; decoding then says what is wrong
-        return None
-    if not plain or depth == 1 or dtype not in ("uint8", "uint16", "float32"):
-        return None
-    check_pixels(path, *shape)
-    return ImageInfo(*shape, dtype)
-
-
-def _is_turned(page: Any) -> bool:
-    return 274 in page.tags and page.tags[274].value != 1
 
 
 def _pillow_info(path: pathlib.Path) -> ImageInfo | None:
@@ -108,9 +116,10 @@ def _pillow_info(path: pathlib.Path) -> ImageInfo | None:
             warnings.simplefilter("ignore")
             with Image.open(path, formats=FORMATS) as image:
                 width, height = image.size
-                if image.getexif().get(0x0112, 1) >= 5:
+                if is_transposed(image.getexif().get(TAG, 1)):
                     width, height = height, width
-                channels = _CHANNELS.get(image.mode)
+                clear = image.mode == "P" and "transparency" in image.info
+                channels = 4 if clear else _CHANNELS.get(image.mode)
     except (OSError, SyntaxError, ValueError):
         return None
     check_pixels(path, height, width)
@@ -126,9 +135,9 @@ def _bytes(path: pathlib.Path, count: int = -1) -> bytes:
         with open(path, "rb") as file:
             data = file.read(count)
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        raise BadFile(f"{path}: cannot be read ({error.strerror})") from None
     if not data:
-        raise UserError(f"{path}: the file is empty; delete it or copy it again")
+        raise BadFile(f"{path}: the file is empty; delete it or copy it again")
     return data
 
 
@@ -143,32 +152,35 @@ def _guarded(path: pathlib.Path, decode: Callable[[bytes], np.ndarray]) -> np.nd
         raise
     except Exception as error:  # decoders raise anything on hostile bytes
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UserError(f"{path}: not a readable image ({reason}); delete it or copy it again") from None
+        raise BadFile(f"{path}: not a readable image ({reason}); delete it or copy it again") from None
 
 
-def _decoder(data: bytes) -> Callable[[pathlib.Path, bytes], np.ndarray]:
+def _decoder(data: bytes) -> Decoder:
     if data[:8] == _PNG:
         return _read_png
     if data[:3] == _JPEG:
         return _read_jpeg
     if data[:4] in _TIFF:
-        return _read_tiff
-    return _read_npy if data[:6] == _NPY else _read_pillow
+        return functools.partial(read_tiff, otherwise=_read_pillow)
+    if data[:2] in _PNM:
+        return _read_pnm
+    return read_npy if data[:6] == _NPY else read_npz if data[:4] == _ZIP else _read_pillow
 
 
 def _read_png(path: pathlib.Path, data: bytes) -> np.ndarray:
     width, height, depth, kind = struct.unpack(">IIBB", data[16:26])
     check_pixels(path, height, width)
-    chunks = _png_chunks(data)
-    if depth < 8 or kind == 3 or b"eXIf" in chunks:
+    exif = _png_exif(data)
+    if depth < 8 or kind == 3:
         return _read_pillow(path, data)
-    flags = 0 if kind == 0 and depth == 8 else -1  # IMREAD_GRAYSCALE, IMREAD_UNCHANGED
-    return _opencv(data, flags)
+    image = as_hwc(_opencv(data, {0: _AS_STORED, 2: _AS_STORED | 1}.get(kind, -1)))
+    image = image[..., [0, 3]] if kind == 4 else image  # OpenCV makes RGBA of grey with alpha
+    return upright(image, of_exif(exif)) if exif else image
 
 
-def _png_chunks(data: bytes) -> set[bytes]:
-    """Return the chunk types of a PNG; ValueError when it is cut short or a checksum is wrong."""
-    seen, position = set(), 8
+def _png_exif(data: bytes) -> bytes:
+    """Return the EXIF data of a PNG, if any; ValueError when the file is cut short or a checksum is wrong."""
+    exif, position = b"", 8
     while position + 12 <= len(data):
         length, kind = struct.unpack(">I4s", data[position : position + 8])
         end = position + 8 + length
@@ -176,11 +188,20 @@ def _png_chunks(data: bytes) -> set[bytes]:
             break
         if zlib.crc32(data[position + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
             raise ValueError("damaged: a checksum is wrong")
-        seen.add(kind)
         if kind == b"IEND":
-            return seen
+            return exif
+        exif = data[position + 8 : end] if kind == b"eXIf" else exif
         position = end + 4
     raise ValueError("truncated")
+
+
+def _read_pnm(path: pathlib.Path, data: bytes) -> np.ndarray:
+    """Return the values of a binary PGM or PPM as they are; Pillow would stretch 12 bits to 16."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        check_pixels(path, image.height, image.width, len(image.getbands()))
+    return _opencv(data, -1)
 
 
 def _read_jpeg(path: pathlib.Path, data: bytes) -> np.ndarray:
@@ -218,51 +239,6 @@ def _opencv(data: bytes, flags: int) -> np.ndarray:
     return image
 
 
-def _read_tiff(path: pathlib.Path, data: bytes) -> np.ndarray:
-    import tifffile
-
-    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-        page, series = tiff.pages.first, tiff.series[0]
-        height, width = page.imagelength, page.imagewidth
-        check_pixels(path, height, width, series.size // max(1, height * width))
-        if page.photometric in (3, 5) or page.bitspersample == 1 or _is_turned(page):
-            return _read_pillow(path, data)
-        image = _channels_last(series.asarray(), series.axes)
-    return np.iinfo(image.dtype).max - image if page.photometric == 0 and image.dtype.kind == "u" else image
-
-
-def _channels_last(image: np.ndarray, axes: str) -> np.ndarray:
-    """Return H x W x C; the axis that is neither Y nor X (samples, planes, pages) holds the channels."""
-    keep = [i for i, (axis, size) in enumerate(zip(axes, image.shape, strict=True)) if axis in "YX" or size > 1]
-    image, axes = image.reshape([image.shape[i] for i in keep]), "".join(axes[i] for i in keep)
-    if len(axes) > 3:
-        raise ValueError(f"{len(axes)} dimensions ({axes}); expected height, width and channels")
-    if len(axes) == 2:
-        return image[..., None]
-    other = next(i for i, axis in enumerate(axes) if axis not in "YX")
-    return np.moveaxis(image, other, -1)
-
-
-def _read_npy(path: pathlib.Path, data: bytes) -> np.ndarray:
-    shape, dtype = _npy_header(data)
-    if len(shape) not in (2, 3) or 0 in shape:
-        raise ValueError(f"shape {shape}; expected H x W or H x W x C")
-    check_pixels(path, *shape)
-    if dtype.kind not in "biuf" or dtype.itemsize > 8:
-        raise ValueError(f"pixels of type {dtype}")
-    if math.prod(shape) * dtype.itemsize > len(data):  # numpy makes room for all of it before it reads
-        raise ValueError("truncated")
-    return np.load(io.BytesIO(data), allow_pickle=False)
-
-
-def _npy_header(data: bytes) -> tuple[tuple[int, ...], np.dtype]:
-    file = io.BytesIO(data)
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
-    return shape, dtype
-
-
 def _read_pillow(path: pathlib.Path, data: bytes) -> np.ndarray:
     from PIL import Image, ImageOps
 
@@ -276,6 +252,8 @@ def _read_pillow(path: pathlib.Path, data: bytes) -> np.ndarray:
 
 
 def _converted(image: Image.Image) -> Image.Image:
+    if image.mode == "P" and "transparency" in image.info:
+        return image.convert("RGBA")
     modes = {"1": "L", "P": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB", "PA": "RGBA"}
     modes |= {"RGBX": "RGB", "RGBa": "RGBA", "La": "LA"}
     return image.convert(modes[image.mode]) if image.mode in modes else image

@@ -78,7 +78,7 @@ class SuperResolution:
         self._luma = common.input_nc == common.output_nc == 1
         self._images = Images(common)
         images = list_scaled_pairs(common, self.scale, common.phase)
-        audited = audit_scaled(images, self.scale, self._crop, strict=train)
+        audited = audit_scaled(images, self.scale, self._crop, strict=train and not common.skips_bad)
         self.pairs = images * (options.patches_per_image if train else 1)
         self.names = [pair.name for pair in self.pairs]
         self.sides = make_sides(

@@ -36,7 +36,7 @@ class UnpairedImages:
         order = "AB" if common.direction == "AtoB" else "BA"
         self.source, self.target = (find(letter, common.phase) for letter in order)
         examples = [
-            domain.examples(_training_files(find, letter, domain), strict=train)
+            domain.examples(_training_files(find, letter, domain), strict=train and not common.skips_bad, skip=common.skips_bad)
             for letter, domain in zip(order, (self.source, self.target), strict=True)
         ]
         self.sides = make_sides(common, examples[0], examples[1], ranges)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 import pathlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -14,9 +15,12 @@ from util.errors import UserError
 from util.files import atomic_file
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from data.value_range import ValueRange
 
 
+Channels = TypeVar("Channels", np.ndarray, "Tensor")
 DTYPES = ("uint8", "uint16", "float32")
 
 
@@ -105,20 +109,48 @@ def _npy(path: pathlib.Path, image: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-_ENCODERS = {".png": _png, ".tif": _tiff, ".tiff": _tiff, ".bmp": _pillow, ".webp": _pillow, ".npy": _npy}
+def _npz(path: pathlib.Path, image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, image=image)
+    return buffer.getvalue()
 
 
-def preview(array: np.ndarray, value_range: ValueRange | None = None) -> np.ndarray:
+_ENCODERS = {
+    **{".png": _png, ".tif": _tiff, ".tiff": _tiff, ".bmp": _pillow, ".webp": _pillow, ".npy": _npy, ".npz": _npz}
+}
+
+
+def parse_bands(words: Sequence[str], channels: int) -> tuple[int, ...]:
+    """Return which channels, from 0, ``--preview_bands`` names; UserError unless one or three that there are.
+
+    Args:
+        channels: of the input or the output, whichever has more.
+    """
+    there = all(word.isdecimal() and 1 <= int(word) <= channels for word in words)
+    if words and (len(words) not in (1, 3) or not there):
+        raise UserError(f"--preview_bands {','.join(words)}: one or three channels, from 1 to {channels}")
+    return tuple(int(word) - 1 for word in words)
+
+
+def shown_channels(image: Channels, bands: tuple[int, ...], axis: int) -> Channels:
+    """Return the channels of an array or tensor that pages show: ``bands`` where it has them all, else the first."""
+    count = image.shape[axis]
+    chosen = bands if bands and count > max(bands) else range(min(count, 3))
+    return image[(slice(None),) * axis + (list(chosen),)]
+
+
+def preview(array: np.ndarray, value_range: ValueRange | None = None, bands: tuple[int, ...] = ()) -> np.ndarray:
     """Return a uint8 H x W x 3 picture for a page: the range's low is black, its high white, non-finite black.
 
     Args:
         array: H x W or H x W x C of any dtype; one channel is shown grey, two as red and green, more by the
             first three.
+        bands: one or three channels to show in place of the first, where the array has them.
         value_range: values of the data; left out, 0..255 for uint8 and else the array's own extremes.
     """
     image = as_hwc(np.asarray(array))
     low, high = (value_range.low, value_range.high) if value_range else _extremes(image)
-    scaled = (image[..., :3].astype(np.float64) - low) * (255.0 / max(high - low, 1e-12))
+    scaled = (shown_channels(image, bands, 2).astype(np.float64) - low) * (255.0 / ((high - low) or 1.0))
     levels = np.clip(np.rint(np.nan_to_num(scaled, nan=0.0)), 0, 255).astype(np.uint8)
     if levels.shape[2] == 1:
         return np.repeat(levels, 3, axis=2)

@@ -119,10 +119,13 @@ def root_flags(options: BaseOptions) -> dict[str, str]:
 
 
 def check_value_range(options: Options) -> None:
-    """UserError when ``--value_range`` is not written as it must be."""
+    """UserError when ``--value_range`` or ``--preview_bands`` are not written as they must be."""
     from data.value_range import parse_spec  # numpy, which --help does not wait for
+    from data.writers import parse_bands
 
-    parse_spec(options.values["value_range"])
+    values = options.values
+    parse_spec(values["value_range"])
+    parse_bands(values["preview_bands"], max(values["input_nc"], values["output_nc"]))
 
 
 def full_name(values: dict[str, Any]) -> str:

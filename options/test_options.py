@@ -50,6 +50,7 @@ _TEST_DEFAULTS = {
     **{"no_flip": True, "serial_batches": True, "batch_size": 1, "phase": "test"},
     "max_dataset_size": None,
     "cache": "off",  # every image is read once
+    "on_bad_file": "skip",
 }
 _DEFAULTS = Source("test default", _TEST_DEFAULTS, strict=False)
 _OF_THE_DATA_SET = ("dataset_mode", "dir_A", "dir_B")
@@ -74,11 +75,12 @@ class TestOptions(BaseOptions):
         ]
 
     def extra_sources(self, early: RunOptions, given: dict[str, Any]) -> list[Source]:
-        folder = run_folder(early.checkpoints_dir, early.name)
         if given.get("weights"):
             return [_from_file(pathlib.Path(given["weights"]), given), _DEFAULTS]
-        if not folder.is_dir():
-            raise UserError(f"{folder}: no such run{_other_runs(folder)}; check --name and --checkpoints_dir")
+        folder, *others = (run_folder(early.checkpoints_dir, name) for name in run_names(early.name))
+        for each in (folder, *others):
+            if not each.is_dir():
+                raise UserError(f"{each}: no such run{_other_runs(each)}; check --name and --checkpoints_dir")
         saved = load_options(folder)
         single = {"model": "test"} if given.get("input") else {}
         given = single | given
@@ -105,7 +107,9 @@ class TestOptions(BaseOptions):
             raise UserError(f"--input translates by one generator: leave out --model {values['model']}")
         if values["dataroot"] is None and values["input"] is None:
             raise UserError("--dataroot is missing: name the folder of the images to translate, or one with --input")
-        folder = run_folder(values["checkpoints_dir"], values["name"])
+        if values["ensemble"] and (values["weights"] or len(run_names(values["name"])) == 1):
+            raise UserError(f"--ensemble {values['ensemble']} joins runs: name several by commas, such as --name a,b")
+        folder = first_folder(values)
         saved = {} if values["weights"] else load_options(folder) or {}
         if values["model"] != "test":
             _check_model(values["model"], saved, folder)
@@ -126,6 +130,32 @@ def _cuts_patches(mode: Any) -> bool:
     return mode in DATASETS.names() and hasattr(DATASETS.options(mode), "enlargement")
 
 
+def run_names(name: str) -> list[str]:
+    """Return the runs that ``--name`` lists."""
+    return [part.strip() for part in name.split(",")]
+
+
+def first_folder(values: dict[str, Any]) -> pathlib.Path:
+    """Return the folder of the first run that ``--name`` lists; what it was trained with holds for the data."""
+    return run_folder(values["checkpoints_dir"], run_names(values["name"])[0])
+
+
+def members_of(options: Options) -> list[Options]:
+    """Return for each run that ``--name`` lists what the same command line means for it alone."""
+    names = run_names(options.values["name"])
+    if len(names) == 1 or options.values["weights"]:
+        return [options]
+    given = {name: value for name, value in options.values.items() if options.sources[name] == COMMAND_LINE}
+    given = {name: value for name, value in given.items() if name not in ("ensemble", "suffix")}
+    return [TestOptions().parse(as_words(given | {"name": name})) for name in names]
+
+
+def as_words(values: dict[str, Any]) -> list[str]:
+    """Return the command line that gives these values."""
+    texts = {name: ",".join(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    return [f"--{name}={value}" for name, value in texts.items()]
+
+
 def weights_label(epoch: str, load_iter: int) -> str:
     """Return the first part of the weight files' names."""
     return f"iter_{load_iter}" if load_iter else epoch
@@ -135,7 +165,7 @@ def _from_weights(early: RunOptions) -> Source:
     """Read the architecture off the weights of a folder without options; the default model is then ``test``."""
     from inference.identity import identity_of_folder
 
-    folder = run_folder(early.checkpoints_dir, early.name)
+    folder = first_folder(dataclasses.asdict(early))
     values = identity_of_folder(folder, weights_label(early.epoch, early.load_iter))
     return Source(f"weights in {folder}", values | {"model": "test"}, strict=False)
 
@@ -165,16 +195,19 @@ def _choose_side(options: Options, saved: dict[str, Any]) -> Options:
     ``G_A`` translates in the direction of the training, ``G_B`` back, from the target's channels to the source's.
     """
     values = options.values
-    suffix = values["model_suffix"] or _side(values, saved)
+    suffix = values["model_suffix"]
+    if not suffix:
+        suffix = _side(values, saved)
+        options = options.replace("--direction", model_suffix=suffix)
     nc = {"input_nc": values["output_nc"], "output_nc": values["input_nc"]} if suffix == "_B" and saved else {}
-    return options.replace("--direction", model_suffix=suffix, **nc)
+    return options.replace("--direction", **nc)
 
 
 def _side(values: dict[str, Any], saved: dict[str, Any]) -> str:
     from inference.identity import find_generators
 
     label = weights_label(values["epoch"], values["load_iter"])
-    found = find_generators(run_folder(values["checkpoints_dir"], values["name"]), label)
+    found = find_generators(first_folder(values), label)
     trained = saved["direction"]["value"] if "direction" in saved else "AtoB"
     if "G" in found and saved and values["direction"] != trained:
         raise UserError(

@@ -131,7 +131,7 @@ class Validator:
         for index, sample in self._samples():
             images = predictor({side: sample[side][None] for side in ("A", "B") if side in sample})
             if not pictures:
-                pictures = _labelled(to_pictures(images), variant)
+                pictures = _labelled(to_pictures(images, self.previewer.bands), variant)
             if measurement is not None and {"fake_B", "real_B"} <= set(images):
                 rows[index] = measurement.measure(self._in_file_values(images, sample), beside=first)
         found = self.previewer.updater.ranks.gather_rows(rows)

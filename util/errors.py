@@ -15,6 +15,10 @@ class UserError(Exception):
     """
 
 
+class BadFile(UserError):
+    """A file that cannot be read as what it should be; ``--on_bad_file skip`` passes it over."""
+
+
 class UnfinishedStep(UserError):
     """A mistake found in the middle of an update step: some networks have been updated and others not.
 

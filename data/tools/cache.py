@@ -17,7 +17,7 @@ from util.errors import UserError
 if TYPE_CHECKING:
     from data.cache import ImageCache
 
-_NO_MATTER = ("seed", "no_flip", "serial_batches")
+_NO_MATTER = ("seed", "no_flip", "serial_batches", "preview_bands")
 _SHOWN = 10
 
 

@@ -352,6 +352,8 @@ def test_a_corrupt_image_is_skipped_with_one_line(
     assert len(lines) == 1 and lines[0].startswith("skipped: ")
     assert runs.images("pix") == names(["00", "01"], ["real_A", "fake_B", "real_B"])
     assert json.loads((runs.folder("pix") / "metrics.json").read_text())["count"] == 2
+    with pytest.raises(UserError, match=r"00b\.png"):
+        runs.test("pix", data, "--on_bad_file", "stop")
 
 
 def test_an_interrupted_test_is_taken_up_where_it_stopped(

@@ -105,6 +105,31 @@ def test_a_damaged_file_is_one_line_from_any_worker(dataset: Any, tmp_path: path
     assert "3.png" in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_next_sample_stands_in_for_a_damaged_file(tmp_path: pathlib.Path, dataset: Any, workers: int) -> None:
+    good = list(_loader(dataset, shuffle=False).epoch(1))
+    path = tmp_path / "trainA/3.png"
+    path.write_bytes(path.read_bytes()[:-40])
+    batches = list(_loader(dataset, workers=workers, shuffle=False, skip_bad=True).epoch(1))
+    assert [name for batch in batches for name in batch["names"]] == ["0", "1", "2", "4", "4", "5", "6"]
+    assert torch.equal(batches[1]["A"][1], good[2]["A"][0]) and torch.equal(batches[1]["A"][0], good[1]["A"][0])
+
+
+def test_a_damaged_file_is_named_once_and_a_folder_of_them_is_an_error(
+    dataset: Any, tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "trainA/5.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"5\.png"):
+        _open(tmp_path)
+    loader = _loader(_open(tmp_path, on_bad_file="skip"), skip_bad=True)
+    assert sum(len(batch["names"]) for epoch in (1, 2) for batch in loader.epoch(epoch)) == 14
+    assert capfd.readouterr().err.count("skipped: ") == 1
+    for path in (tmp_path / "trainA").iterdir():
+        path.write_bytes(b"no image")
+    with pytest.raises(UserError, match="not a readable image"):
+        list(loader.epoch(1))
+
+
 def test_unequal_sizes_in_one_batch_name_both_files(dataset: Any, tmp_path: pathlib.Path) -> None:
     write_image(tmp_path / "trainA/3.png", np.zeros((12, 20, 3), np.uint8))
     whole = _open(tmp_path, preprocess="none")

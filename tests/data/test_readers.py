@@ -5,17 +5,18 @@ from __future__ import annotations
 import io
 import pathlib
 import struct
+import zipfile
 import zlib
 
 import cv2
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageOps
 
 from data.readers import read_image, read_info
 from data.value_range import ValueRange
-from data.writers import preview, write_image
+from data.writers import parse_bands, preview, write_image
 from util.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -203,6 +204,43 @@ def test_preview_shows_any_channels_in_eight_bits(channels: int) -> None:
     shown = preview(image, ValueRange(0, 65535))
     assert shown.shape == (2, 3, 3) and shown.dtype == np.uint8
     assert shown[0, 0, 0] == round(40_000 / 257)
+
+
+def test_preview_shows_the_bands_asked_for_where_an_image_has_them() -> None:
+    image = np.stack([np.full((2, 3), band * 10, np.uint8) for band in range(6)], axis=2)
+    assert preview(image, None, parse_bands(["5", "3", "1"], 6))[0, 0].tolist() == [40, 20, 0]
+    assert preview(image, None, parse_bands(["4"], 6))[0, 0].tolist() == [30, 30, 30]
+    assert preview(image[..., :3], None, (4, 2, 0))[0, 0].tolist() == [0, 10, 20]
+    for words in (["7", "1", "1"], ["1", "2"], ["0"], ["red"]):
+        with pytest.raises(UserError, match=r"--preview_bands .* from 1 to 6"):
+            parse_bands(words, 6)
+
+
+def test_preview_of_tiny_values_is_not_black() -> None:
+    assert preview(np.array([[0.0, 1e-15]]))[0, :, 0].tolist() == [0, 255]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_every_orientation_is_pillows(tmp_path: pathlib.Path, orientation: int, suffix: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(RGB).save(tmp_path / f"a{suffix}", exif=exif)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / f"a{suffix}")))
+    np.testing.assert_array_equal(read_image(tmp_path / f"a{suffix}"), expected)
+    info = read_info(tmp_path / f"a{suffix}")
+    assert (info.height, info.width) == expected.shape[:2]
+
+
+def test_an_npz_of_several_arrays_or_of_a_bomb_is_refused(tmp_path: pathlib.Path) -> None:
+    np.savez(tmp_path / "two.npz", a=RGB, b=RGB)
+    with pytest.raises(UserError, match=r"2 arrays \(a, b\)"):
+        read_image(tmp_path / "two.npz")
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.npy", "w") as f:
+        np.lib.format.write_array_header_1_0(f, {"descr": "|u1", "fortran_order": False, "shape": (50_000, 50_000)})
+        f.write(bytes(1 << 20))
+    with pytest.raises(UserError, match="A2B_MAX_PIXELS"):
+        read_image(tmp_path / "bomb.npz")
 
 
 def test_preview_clips_and_blackens_what_is_not_finite() -> None:

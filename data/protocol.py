@@ -18,3 +18,8 @@ class Protocol:
     scale: int
     shrunken: bool
     luma: bool = False
+
+
+@dataclass(frozen=True)
+class Holes:
+    """Images with holes: the last channel of "A" is 1 in the hole and -1 elsewhere, and is measured apart."""

@@ -30,6 +30,7 @@ class Phase:
         through_images: whether the gradient flows through the generated images. Other phases get them detached.
         history: generated images that this phase sees through the image pool (Shrivastava et al. 2017).
         penalty: further terms that need double backward; None where there are none.
+        lazy_penalty: more of them, for every ``every``-th step alone, in which they count ``every`` times.
         divisible: whether the loss of a batch is the mean of the losses of its parts.
     """
 
@@ -40,7 +41,14 @@ class Phase:
     through_images: bool = False
     history: tuple[str, ...] = ()
     penalty: Callable[[Batch, Images], Losses] | None = None
+    lazy_penalty: Callable[[Batch, Images], Losses] | None = None
+    every: int = 16
     divisible: bool = True
+
+    def penalties(self, step: int) -> list[tuple[Callable[[Batch, Images], Losses], int]]:
+        """Return the penalties of a step, each with its factor."""
+        every_step = [(self.penalty, 1)] if self.penalty else []
+        return every_step + ([(self.lazy_penalty, self.every)] if self.lazy_penalty and step % self.every == 0 else [])
 
 
 class TranslationModel(nn.Module):
@@ -90,6 +98,17 @@ class TranslationModel(nn.Module):
         """Return how many times as large as the inputs the images are."""
         return max((getattr(network, "scale", 1) for network in self.networks().values()), default=1)
 
+    def end_step(self, add_up: Callable[[Sequence[Tensor]], None]) -> None:
+        """Let parts that observe the training, such as an augmentation, take in what a step has shown.
+
+        Args:
+            add_up: replaces tensors by their sums over all processes.
+        """
+        for part in self.children():
+            end = getattr(part, "end_step", None)
+            if callable(end):
+                end(add_up)
+
     @torch.no_grad()
     def predict(self, batch: Batch) -> Images:
         """Return all images worth showing for a batch, inputs included, by label."""
@@ -97,13 +116,6 @@ class TranslationModel(nn.Module):
         inputs = {f"real_{side}": batch[side] for side in ("A", "B") if side in batch}
         available = inputs | images
         return {label: available[label] for label in self.visuals if label in available}
-
-
-def fooling_loss(adversarial: Any, discriminator: nn.Module, fake: Tensor, real: Tensor) -> Tensor:
-    """Return the generator's adversarial loss; the real images are judged too where the ``--gan_mode`` compares."""
-    if not adversarial.needs_real:
-        return adversarial.generator_loss(discriminator(fake))
-    return adversarial.generator_loss(*split_calls(discriminator, fake, real))
 
 
 def split_calls(network: nn.Module, *inputs: Tensor) -> list[Any]:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
-
 from models import MODELS
-from models.base import Batch, Images, Losses, Phase, TranslationModel, fooling_loss, split_calls
+from models.base import Batch, Images, Losses, Phase, TranslationModel, split_calls
 from models.builder import Builder
+from models.judge import Judge, present
 from models.losses import GAN_MODES
 from models.losses.pixel import l1
-from models.networks import DISCRIMINATORS, GENERATORS
+from models.networks import GENERATORS
+from models.options import JudgeOptions
 from util.errors import UserError
 from util.option import option
 
 
 @dataclass(frozen=True)
-class CycleGANOptions:
+class CycleGANOptions(JudgeOptions):
     netG: str = option("resnet_9blocks", "generator architecture", "identity", registry=GENERATORS)
-    netD: str = option("basic", "discriminator architecture", "identity", registry=DISCRIMINATORS)
     gan_mode: str = option("lsgan", "adversarial loss", registry=GAN_MODES)
     lambda_A: float = option(10.0, "weight of the cycle A -> B -> A", minimum=0)
     lambda_B: float = option(10.0, "weight of the cycle B -> A -> B", minimum=0)
@@ -59,6 +58,8 @@ class CycleGAN(TranslationModel):
         self.D_A = build.discriminator(channels.B)
         self.D_B = build.discriminator(channels.A)
         self.adversarial = build.adversarial_loss()
+        self.judge_A, self.judge_B = (Judge(D, self.adversarial, self.options) for D in (self.D_A, self.D_B))
+        self.augmentation_A, self.augmentation_B = self.judge_A.augmentation, self.judge_B.augmentation
         self.identity_weight = self.options.lambda_identity
 
     def forward(self, batch: Batch) -> Images:
@@ -77,17 +78,30 @@ class CycleGAN(TranslationModel):
         divisible = not self.adversarial.couples_samples
         return (
             Phase("G", ("G_A", "G_B"), self.loss_G, through_images=True, divisible=divisible),
-            Phase("D", judges, self.loss_D, history=history, penalty=self.penalty_D, divisible=divisible),
+            Phase(
+                "D",
+                judges,
+                self.loss_D,
+                history=history,
+                penalty=self.penalty_D,
+                lazy_penalty=self.lazy_penalty_D if self.judge_A.lazy else None,
+                every=self.options.R1_every,
+                divisible=divisible,
+            ),
         )
 
     def loss_G(self, batch: Batch, images: Images) -> Losses:
-        weights, adversarial = self.options, self.adversarial
+        weights = self.options
+        (G_A, FM_A), (G_B, FM_B) = (
+            self.judge_A.loss_G(images["fake_B"], batch["B"]),
+            self.judge_B.loss_G(images["fake_A"], batch["A"]),
+        )
         losses = {
-            "G_A": fooling_loss(adversarial, self.D_A, images["fake_B"], batch["B"]),
+            "G_A": G_A,
             "cycle_A": weights.lambda_A * l1(images["rec_A"], batch["A"], batch.get("A_mask")),
-            "G_B": fooling_loss(adversarial, self.D_B, images["fake_A"], batch["A"]),
+            "G_B": G_B,
             "cycle_B": weights.lambda_B * l1(images["rec_B"], batch["B"], batch.get("B_mask")),
-        }
+        } | present({"FM_A": FM_A, "FM_B": FM_B})
         if self.identity_weight:
             scale_A, scale_B = weights.lambda_B * self.identity_weight, weights.lambda_A * self.identity_weight
             losses["idt_A"] = scale_A * l1(images["idt_A"], batch["B"], batch.get("B_mask"))
@@ -95,19 +109,18 @@ class CycleGAN(TranslationModel):
         return losses
 
     def loss_D(self, batch: Batch, images: Images) -> Losses:
-        return {
-            "D_A": self._judge(self.D_A, batch["B"], images["fake_B"]),
-            "D_B": self._judge(self.D_B, batch["A"], images["fake_A"]),
+        costs = {
+            "D_A": self.judge_A.loss_D(batch["B"], images["fake_B"]),
+            "D_B": self.judge_B.loss_D(batch["A"], images["fake_A"]),
         }
+        return {name: 0.5 * (real + fake) for name, (real, fake) in costs.items()}
 
     def penalty_D(self, batch: Batch, images: Images) -> Losses:
         penalties = {
-            "D_A_gp": self.adversarial.penalty(self.D_A, batch["B"], images["fake_B"]),
-            "D_B_gp": self.adversarial.penalty(self.D_B, batch["A"], images["fake_A"]),
+            "D_A_gp": self.judge_A.penalty(batch["B"], images["fake_B"]),
+            "D_B_gp": self.judge_B.penalty(batch["A"], images["fake_A"]),
         }
-        return {name: 0.5 * value for name, value in penalties.items() if value is not None}  # halved as the loss is
+        return {name: 0.5 * value for name, value in present(penalties).items()}  # halved as the loss is
 
-    def _judge(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-        real_logits, fake_logits = split_calls(discriminator, real, fake)
-        real_loss, fake_loss = self.adversarial.discriminator_loss(real_logits, fake_logits)
-        return 0.5 * (real_loss + fake_loss)
+    def lazy_penalty_D(self, batch: Batch, images: Images) -> Losses:
+        return {"D_A_R1": 0.5 * self.judge_A.r1(batch["B"]), "D_B_R1": 0.5 * self.judge_B.r1(batch["A"])}

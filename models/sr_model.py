@@ -11,17 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models import MODELS
-from models.base import Batch, Images, Losses, Phase, TranslationModel, fooling_loss, split_calls
-from models.builder import Builder
 from models.losses import GAN_MODES
-from models.losses.mix import MixOptions, ReconstructionMix
 from models.networks import DISCRIMINATORS, GENERATORS
-from util.errors import UserError
+from models.options import PairedOptions
+from models.paired import PairedGAN
 from util.option import option
 
 
 @dataclass(frozen=True)
-class SROptions(MixOptions):
+class SROptions(PairedOptions):
     netG: str = option("edsr", "generator architecture", "identity", registry=GENERATORS)
     netD: str = option("srgan", "discriminator architecture", "identity", registry=DISCRIMINATORS)
     gan_mode: str = option("vanilla", "adversarial loss", registry=GAN_MODES)
@@ -88,50 +86,7 @@ _COMMON = {
         "vgg_layers": ("conv1_2:0.1", "conv2_2:0.1", "conv3_4", "conv4_4", "conv5_4"),
     },
 )
-class SuperResolution(TranslationModel):
+class SuperResolution(PairedGAN):
     """Super-resolution or restoration: distances to the target, and for GANs a discriminator of the output alone."""
 
     loss_names = ("G_GAN", "G_L1", "G_MSE", "G_Charbonnier", "G_VGG", "D_real", "D_fake")
-    paired = True
-    visuals = {"real_A": "A", "fake_B": "B", "real_B": "B"}
-
-    def __init__(self, options: SROptions, build: Builder) -> None:
-        super().__init__()
-        self.G = build.generator(build.channels.A, build.channels.B)
-        self.options = options
-
-    def prepare_training(self, build: Builder) -> None:
-        self.reconstruction = ReconstructionMix(self.options)
-        if not self.reconstruction.terms and not self.options.lambda_GAN:
-            raise UserError("--lambda_L1, the other distances' weights and --lambda_GAN are all 0: nothing to train")
-        if self.options.lambda_GAN:
-            self.D = build.discriminator(build.channels.B)
-            self.adversarial = build.adversarial_loss()
-
-    def forward(self, batch: Batch) -> Images:
-        return {"fake_B": self.G(batch["A"])}
-
-    def phases(self) -> tuple[Phase, ...]:
-        if not self.options.lambda_GAN:
-            return (Phase("G", ("G",), self.loss_G, through_images=True),)
-        divisible = not self.adversarial.couples_samples
-        return (
-            Phase("D", ("D",), self.loss_D, scale=0.5, penalty=self.penalty_D, divisible=divisible),
-            Phase("G", ("G",), self.loss_G, through_images=True, divisible=divisible),
-        )
-
-    def loss_D(self, batch: Batch, images: Images) -> Losses:
-        real_logits, fake_logits = split_calls(self.D, batch["B"], images["fake_B"])
-        real, fake = self.adversarial.discriminator_loss(real_logits, fake_logits)
-        return {"D_real": real, "D_fake": fake}
-
-    def penalty_D(self, batch: Batch, images: Images) -> Losses:
-        penalty = self.adversarial.penalty(self.D, batch["B"], images["fake_B"])
-        return {} if penalty is None else {"D_gp": penalty}
-
-    def loss_G(self, batch: Batch, images: Images) -> Losses:
-        losses: Losses = {}
-        fake, real = images["fake_B"], batch["B"]
-        if self.options.lambda_GAN:
-            losses["G_GAN"] = self.options.lambda_GAN * fooling_loss(self.adversarial, self.D, fake, real)
-        return losses | self.reconstruction(fake, real, batch.get("B_mask"))

@@ -139,7 +139,7 @@ class PhaseRunner:
             with sample_noise(part.seeds):
                 images = self._images_for(phase, work, part)
                 made.append(_detached(images))
-                terms = self._backward(phase, part, images, scale)
+                terms = self._backward(phase, work.step, part, images, scale)
             for name, value in terms.items():
                 losses[name] = losses[name] + value if name in losses else value
         work.images = work.images or joined(made)
@@ -179,20 +179,26 @@ class PhaseRunner:
                 seen = self.pools[name].query(everyone, random)
                 work.history[name] = torch.stack([seen[place] for place in own]) if own else images
 
-    def _backward(self, phase: Phase, part: Part, images: Images, scale: Callable[[Tensor], Tensor]) -> Losses:
+    def _backward(
+        self, phase: Phase, step: int, part: Part, images: Images, scale: Callable[[Tensor], Tensor]
+    ) -> Losses:
         with self._others_frozen(phase):
             with self.compute.autocast():
                 losses = self._losses[phase.name](part.batch, images)
             self._add_gradients(phase, part, losses, scale)
-            penalties = phase.penalty(part.batch, images) if phase.penalty else {}
-            if penalties:
-                self._add_gradients(phase, part, penalties, scale)
-        terms = {name: value.detach() for name, value in (losses | penalties).items()}
+            for penalty, factor in phase.penalties(step):
+                penalties = penalty(part.batch, images)
+                if penalties:
+                    self._add_gradients(phase, part, penalties, scale, factor)
+                    losses = losses | penalties
+        terms = {name: value.detach() for name, value in losses.items()}
         return {name: value * part.weight if part.weight else torch.zeros_like(value) for name, value in terms.items()}
 
-    def _add_gradients(self, phase: Phase, part: Part, losses: Losses, scale: Callable[[Tensor], Tensor]) -> None:
+    def _add_gradients(
+        self, phase: Phase, part: Part, losses: Losses, scale: Callable[[Tensor], Tensor], factor: int = 1
+    ) -> None:
         total = torch.stack([_widened(value) for value in losses.values()]).sum()
-        scale(phase.scale * part.weight * total).backward(inputs=list(self.weights[phase.name]))
+        scale(factor * phase.scale * part.weight * total).backward(inputs=list(self.weights[phase.name]))
 
     @contextlib.contextmanager
     def _others_frozen(self, phase: Phase) -> Iterator[None]:

@@ -120,6 +120,7 @@ class Updater:
             work.graph = None if phase.through_images else work.graph  # its weights have changed
         if self.average and learned:
             self.average.update()
+        self.model.end_step(self.ranks.sum)
         told = self._tell(incidents)
         self.guard.note(incidents, self._diagnosis.explain)
         return told
@@ -195,7 +196,9 @@ class Updater:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned; the given tensors are copied, never aliased."""
         if state["networks"].keys() != self.model.state_dict().keys():
-            raise UserError("--continue_train: the saved run has other networks; leave out --lambda_GAN and --netD")
+            raise UserError(
+                "--continue_train: the saved run has other networks; leave out --lambda_GAN, --netD and --augment"
+            )
         self.model.load_state_dict(state["networks"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])

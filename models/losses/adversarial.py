@@ -45,21 +45,31 @@ def gradient_penalty(discriminator: Callable[[Tensor], Outputs], real: Tensor, f
     """
     weight = rand(real, (1, 1, 1), "gradient penalty").to(real.dtype)
     mixed = torch.lerp(fake.detach(), real.detach(), weight).requires_grad_(True)
-    penalties = [_slope_penalty(output.logits, mixed) for output in discriminator(mixed)]
+    penalties = [(_slope(output.logits, mixed) - 1).square().mean() for output in discriminator(mixed)]
     return torch.stack(penalties).mean()
 
 
-def _slope_penalty(logits: Tensor, x: Tensor) -> Tensor:
+def _slope(logits: Tensor, x: Tensor) -> Tensor:
+    """Return the length of the gradient of each sample's mean logit, (N,)."""
     score = _widen(logits).flatten(1).mean(1).sum()
     (gradient,) = torch.autograd.grad(score, x, create_graph=True)
-    norms = (gradient.flatten(1).square().sum(1) + 1e-12).sqrt()  # the offset keeps a zero gradient differentiable
-    return (norms - 1).square().mean()
+    return (gradient.flatten(1).square().sum(1) + 1e-12).sqrt()  # the offset keeps a zero gradient differentiable
+
+
+def r1_penalty(discriminator: Callable[[Tensor], Outputs], real: Tensor) -> Tensor:
+    """Return half the mean of |dD/dx|^2 at real images x (N,C,H,W), a scalar (R1, Mescheder et al. 2018, 1801.04406).
+
+    D is as in :func:`gradient_penalty`.
+    """
+    x = real.detach().requires_grad_(True)
+    return 0.5 * torch.stack([_slope(output.logits, x).square().mean() for output in discriminator(x)]).mean()
 
 
 class AdversarialLoss:
     """What most losses are: without flags and penalty, a sum over samples, blind to real images in G's turn."""
 
     needs_real = couples_samples = False
+    midpoint: float | None = None  # the logit between fake and real, where a single image's logit says which it is
 
     def __init__(self, options: object = None) -> None:
         pass
@@ -73,6 +83,8 @@ class AdversarialLoss:
 class LeastSquares(AdversarialLoss):
     """Least squares GAN (Mao et al. 2017, arXiv:1611.04076): targets 1 (real) and 0 (fake)."""
 
+    midpoint = 0.5
+
     def discriminator_loss(self, real: Outputs, fake: Outputs) -> tuple[Tensor, Tensor]:
         return mean_over_scales(real, lambda x: (x - 1).square()), mean_over_scales(fake, torch.square)
 
@@ -84,6 +96,8 @@ class LeastSquares(AdversarialLoss):
 class Vanilla(AdversarialLoss):
     """Cross entropy with the non-saturating generator loss (Goodfellow et al. 2014, arXiv:1406.2661)."""
 
+    midpoint = 0.0
+
     def discriminator_loss(self, real: Outputs, fake: Outputs) -> tuple[Tensor, Tensor]:
         return mean_over_scales(real, lambda x: F.softplus(-x)), mean_over_scales(fake, F.softplus)
 
@@ -94,6 +108,8 @@ class Vanilla(AdversarialLoss):
 @GAN_MODES.register("hinge")
 class Hinge(AdversarialLoss):
     """Hinge loss (Lim and Ye 2017, arXiv:1705.02894): no gradient from samples beyond the margin of 1."""
+
+    midpoint = 0.0
 
     def discriminator_loss(self, real: Outputs, fake: Outputs) -> tuple[Tensor, Tensor]:
         return mean_over_scales(real, lambda x: F.relu(1 - x)), mean_over_scales(fake, lambda x: F.relu(1 + x))

@@ -1,0 +1,83 @@
+"""What the paired GANs share: distances to the target, and a judge of the output."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from models.base import Batch, Images, Losses, Phase, TranslationModel
+from models.builder import Builder
+from models.judge import Judge, present
+from models.losses.mix import ReconstructionMix
+from models.options import PairedOptions
+from util.errors import UserError
+
+
+class PairedGAN(TranslationModel):
+    """A generator trained by distances to the target and, unless ``--lambda_GAN`` is 0, a discriminator."""
+
+    paired = True
+    visuals = {"real_A": "A", "fake_B": "B", "real_B": "B"}
+    #: whether the discriminator sees the input beside the output
+    conditional = False
+
+    def __init__(self, options: PairedOptions, build: Builder) -> None:
+        super().__init__()
+        self.G = build.generator(build.channels.A, build.channels.B)
+        self.options = options
+
+    def prepare_training(self, build: Builder) -> None:
+        self.reconstruction = ReconstructionMix(self.options)
+        if not self.reconstruction.terms and not self.options.lambda_GAN:
+            raise UserError("--lambda_L1, the other distances' weights and --lambda_GAN are all 0: nothing to train")
+        if self.options.lambda_GAN:
+            self.D = build.discriminator(build.channels.B + build.channels.A * self.conditional)
+            self.adversarial = build.adversarial_loss()
+            self.judge = Judge(self.D, self.adversarial, self.options)
+            self.augmentation = self.judge.augmentation
+
+    def forward(self, batch: Batch) -> Images:
+        return {"fake_B": self.G(batch["A"])}
+
+    def phases(self) -> tuple[Phase, ...]:
+        if not self.options.lambda_GAN:
+            return (Phase("G", ("G",), self.loss_G, through_images=True),)
+        divisible = not self.adversarial.couples_samples
+        return (
+            Phase(
+                "D",
+                ("D",),
+                self.loss_D,
+                scale=0.5,
+                penalty=self.penalty_D,
+                lazy_penalty=self.lazy_penalty_D if self.judge.lazy else None,
+                every=self.options.R1_every,
+                divisible=divisible,
+            ),
+            Phase("G", ("G",), self.loss_G, through_images=True, divisible=divisible),
+        )
+
+    def loss_D(self, batch: Batch, images: Images) -> Losses:
+        real, fake = self.judge.loss_D(_true(batch), images["fake_B"], self._condition(batch))
+        return {"D_real": real, "D_fake": fake}
+
+    def penalty_D(self, batch: Batch, images: Images) -> Losses:
+        return present({"D_gp": self.judge.penalty(_true(batch), images["fake_B"], self._condition(batch))})
+
+    def lazy_penalty_D(self, batch: Batch, images: Images) -> Losses:
+        return {"D_R1": self.judge.r1(_true(batch), self._condition(batch))}
+
+    def loss_G(self, batch: Batch, images: Images) -> Losses:
+        losses: Losses = {}
+        fake = images["fake_B"]
+        if self.options.lambda_GAN:
+            fooling, matching = self.judge.loss_G(fake, _true(batch), self._condition(batch))
+            losses = present({"G_GAN": self.options.lambda_GAN * fooling, "G_FM": matching})
+        return losses | self.reconstruction(fake, batch["B"], batch.get("B_mask"))
+
+    def _condition(self, batch: Batch) -> Tensor | None:
+        return batch["A"] if self.conditional else None
+
+
+def _true(batch: Batch) -> Tensor:
+    """Return what the discriminator sees as true: where distances are to a sharpened target, that from before."""
+    return batch.get("B_plain", batch["B"])

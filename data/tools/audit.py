@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import hashlib
 import pathlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from data.listing import images_in
+from data.pairs import Pair
 from data.readers import read_image
+from data.tools.alignment import common_shift, shift_of
 from data.tools.folders import existing_folder
+from data.tools.likeness import near_pairs, perceptual_hash
+from data.value_range import spread
 from util.errors import UserError
 
 _PHASE = re.compile(r"^(train|val|test)(?=$|[A-Z])")
 _ITERATION = re.compile(r"_itr\d+$")
 _SHOWN = 20
+_COMPARED = 200  # pairs whose edges are compared
+_CERTAIN, _FAR = 25.0, 4.0  # clarity, and pixels, from which a single pair is worth a look
 
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What one file holds; ``digest`` identifies its pixels."""
+    """What one file holds; ``digest`` identifies its pixels, ``look`` what they look like."""
 
     path: pathlib.Path
     shape: tuple[int, ...]
@@ -32,6 +39,7 @@ class FileFacts:
     low: float
     high: float
     digest: bytes
+    look: np.ndarray = field(compare=False)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,9 +56,16 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--dir_A and --dir_B name the two folders together; give both")
     folders, problems = inspect(root)
     problems += _mixed(folders, root) + _leaks(folders, root)
+    pairs = _halves(folders, root)
     if args.dir_A:
-        problems += [line for line in _unpaired(folders, root, args.dir_A, args.dir_B) if line]
+        lines, pairs = _matched(folders, root, args.dir_A, args.dir_B)
+        problems += lines
+    alike, notes = _alike(folders, root)
+    shifted, remarks = _shifts(spread(pairs, _COMPARED))
+    problems += alike + shifted
     _print_table(folders, root)
+    for note in [*notes, *remarks]:
+        print(f"note: {note}")
     for problem in problems[:_SHOWN]:
         print(f"problem: {problem}")
     if len(problems) > _SHOWN:
@@ -80,7 +95,8 @@ def _facts(path: pathlib.Path) -> FileFacts:
     finite = image[np.isfinite(image)] if image.dtype.kind == "f" else image
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (float("nan"), float("nan"))
     header = f"{image.shape}{image.dtype}".encode()
-    return FileFacts(path, image.shape, image.dtype.name, low, high, hashlib.blake2b(header + image.tobytes()).digest())
+    digest = hashlib.blake2b(header + image.tobytes()).digest()
+    return FileFacts(path, image.shape, image.dtype.name, low, high, digest, perceptual_hash(image))
 
 
 def _mixed(folders: dict[pathlib.Path, list[FileFacts]], root: pathlib.Path) -> list[str]:
@@ -117,8 +133,58 @@ def _leaks(folders: dict[pathlib.Path, list[FileFacts]], root: pathlib.Path) -> 
     return found
 
 
-def _unpaired(folders: dict[pathlib.Path, list[FileFacts]], root: pathlib.Path, dir_a: str, dir_b: str) -> list[str]:
-    """Return files without a partner and pairs of unequal size, phase by phase; scans NAME_itrK belong to NAME."""
+def _alike(folders: dict[pathlib.Path, list[FileFacts]], root: pathlib.Path) -> tuple[list[str], list[str]]:
+    """Return images that look like one of another phase in the same domain, and how many do within a phase."""
+    domains: dict[str, list[tuple[str, FileFacts]]] = collections.defaultdict(list)
+    for folder, files in folders.items():
+        phase, domain = _phase_and_domain(folder, root)
+        domains[domain] += [(phase, facts) for facts in files]
+    problems, within = [], set()
+    for entries in domains.values():
+        for i, j, _ in near_pairs([facts.look for _, facts in entries]):
+            (phase, one), (other_phase, other) = entries[i], entries[j]
+            if phase == other_phase:
+                within.add(other.path)
+            elif one.digest != other.digest:  # which is told of already
+                problems.append(f"{other.path}: looks like {one.path} in {phase or 'no phase'}")
+    total = sum(len(files) for files in folders.values())
+    return problems, [f"{len(within)} of {total} images look like another of their phase"] if within else []
+
+
+def _halves(folders: dict[pathlib.Path, list[FileFacts]], root: pathlib.Path) -> list[Pair]:
+    """Return the images that may hold A and B side by side: those right below train/, val/ and test/."""
+    lying = [folder for folder in folders if folder != root and not _phase_and_domain(folder, root)[1]]
+    files = [facts for folder in lying for facts in folders[folder]]
+    return [Pair(f.path.stem, f.path, f.path, joined=True) for f in files if f.shape[1] % 2 == 0]
+
+
+def _shifts(pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:
+    """Return the shift that B has against A in most pairs, if it is clear, and single pairs that seem to have one."""
+    common = common_shift(_images(pairs))
+    if common is None or not common.clear:
+        return [], []
+    remarks = []
+    for pair in pairs:
+        found = next((shift_of(*images) for images in _images([pair])), None)
+        if found is not None and found.clarity >= _CERTAIN and found.distance >= _FAR > common.distance:
+            remarks.append(f"{pair.source}: B may lie {found} of A")
+    line = f"B lies {common} of A, judged by the edges in {common.pairs} pairs"
+    return ([line], remarks) if common.distance >= 2 else ([], [line, *remarks])
+
+
+def _images(pairs: Sequence[Pair]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for pair in pairs:
+        with contextlib.suppress(UserError):  # told of already
+            yield pair.read()
+
+
+def _matched(
+    folders: dict[pathlib.Path, list[FileFacts]], root: pathlib.Path, dir_a: str, dir_b: str
+) -> tuple[list[str], list[Pair]]:
+    """Return files without a partner and pairs of unequal size, phase by phase, and the pairs that fit.
+
+    Scans NAME_itrK belong to NAME.
+    """
     sides: dict[str, dict[tuple[str, str], FileFacts]] = {dir_a: {}, dir_b: {}}
     for folder, files in folders.items():
         phase, domain = _phase_and_domain(folder, root)
@@ -131,10 +197,13 @@ def _unpaired(folders: dict[pathlib.Path, list[FileFacts]], root: pathlib.Path, 
             raise UserError(f"--dir_A {dir_a} --dir_B {dir_b}: no images in a folder {name} below {root}")
     partners = {key: key if key in sides[dir_b] else (key[0], _ITERATION.sub("", key[1])) for key in sides[dir_a]}
     lone_b = sides[dir_b].keys() - partners.values()
-    return [
-        *(_mismatch(facts, sides[dir_b].get(partners[key]), dir_b) for key, facts in sides[dir_a].items()),
-        *(_mismatch(facts, None, dir_a) for key, facts in sides[dir_b].items() if key in lone_b),
+    matches = [(facts, sides[dir_b].get(partners[key])) for key, facts in sides[dir_a].items()]
+    wrong = [_mismatch(facts, partner, dir_b) for facts, partner in matches]
+    fitting = [
+        Pair(a.path.stem, a.path, b.path) for (a, b), line in zip(matches, wrong, strict=True) if b and not line
     ]
+    lone = [_mismatch(facts, None, dir_a) for key, facts in sides[dir_b].items() if key in lone_b]
+    return [line for line in wrong + lone if line], fitting
 
 
 def _mismatch(facts: FileFacts, partner: FileFacts | None, there: str) -> str:

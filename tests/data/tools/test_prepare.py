@@ -10,23 +10,11 @@ import sys
 import numpy as np
 import pytest
 
-import prepare
 from data.readers import read_image
 from data.writers import write_image
 from util.errors import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-
-
-@pytest.fixture
-def call(monkeypatch):
-    """Return a function that runs prepare.py with arguments, in this process."""
-
-    def run(*arguments: object) -> int | None:
-        monkeypatch.setattr(sys, "argv", ["prepare.py", *map(str, arguments)])
-        return prepare.main()
-
-    return run
 
 
 def images(folder: pathlib.Path, names: list[str], dtype: str = "uint8", size: int = 8, seed: int = 0) -> None:

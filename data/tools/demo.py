@@ -3,49 +3,65 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import importlib
 import pathlib
 import shutil
 import time
+from typing import Any
 
-from data.tools.demo_sem_depth import DemoSettings, describe, write_dataset
 from data.tools.folders import check_free, partial_folder
 from util.errors import UserError
 from util.files import write_text
 
+KINDS = {
+    "sem_depth": "simulated microscope images with their depth",
+    "flare": "pictures with and without lens flare",
+    "aerial": "pictures as seen from a plane",
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the flags."""
-    defaults = DemoSettings()
-    parser.add_argument("--kind", choices=["sem_depth"], default="sem_depth", help="what to simulate")
+    """Declare the flags; those left out are as the kind says."""
+    kinds = "; ".join(f"{name}: {text}" for name, text in KINDS.items())
+    parser.add_argument("--kind", choices=list(KINDS), default="sem_depth", help=f"what to make: {kinds}")
     parser.add_argument("--out", default="demo_data", help="folder to make (default: %(default)s)")
-    parser.add_argument("--count", type=int, default=defaults.count, help="depth maps for training (%(default)s)")
-    parser.add_argument("--size", type=int, default=defaults.size, help="height and width in pixels (%(default)s)")
-    parser.add_argument("--iterations", type=int, default=defaults.iterations, help="scans per depth map (%(default)s)")
-    parser.add_argument("--bit_depth", type=int, choices=[8, 16], default=8, help="of the SEM images (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same images (%(default)s)")
+    parser.add_argument("--count", type=int, help="scenes for training; val and test get more of their own (240)")
+    parser.add_argument("--size", type=int, help="height and width in pixels (sem_depth: 128, others: 256)")
+    parser.add_argument("--iterations", type=int, help="sem_depth: scans per depth map (2)")
+    parser.add_argument("--bit_depth", type=int, choices=[8, 16], help="sem_depth: of the SEM images (8)")
+    parser.add_argument("--photos", help="flare: folder of pictures to put it over, in place of drawn scenes")
+    parser.add_argument("--seed", type=int, help="same seed, same images (0)")
 
 
 def run(args: argparse.Namespace) -> None:
     """Write the data set, or say that exactly it is already there; UserError for other contents or bad values."""
-    settings = _settings(args)
+    kind = importlib.import_module(f"data.tools.demo_{args.kind}")
+    settings = _settings(args, kind.Settings)
     out = pathlib.Path(args.out)
     readme = out / "README.txt"
-    if readme.is_file() and readme.read_text(encoding="utf-8") == describe(settings):
+    if readme.is_file() and readme.read_text(encoding="utf-8") == kind.describe(settings):
         print(f"{out}: already made with these settings")
         return
     check_free(out)
     start, partial = time.perf_counter(), partial_folder(out)
     try:
-        write_dataset(partial, settings)
-        write_text(partial / readme.name, describe(settings))
+        kind.write_dataset(partial, settings)
+        write_text(partial / readme.name, kind.describe(settings))
         partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    print(f"{out}: {sum(settings.counts().values())} surfaces in {time.perf_counter() - start:.0f} s; see {readme}")
+    print(f"{out}: {sum(settings.counts().values())} scenes in {time.perf_counter() - start:.0f} s; see {readme}")
 
 
-def _settings(args: argparse.Namespace) -> DemoSettings:
+def _settings(args: argparse.Namespace, kind: type) -> Any:
+    """Return the settings of a kind with what the command line says of them."""
+    known = {field.name for field in dataclasses.fields(kind)}
+    flags = ("count", "size", "iterations", "bit_depth", "photos", "seed")
+    given = {name: getattr(args, name) for name in flags if getattr(args, name) is not None}
+    for name in given.keys() - known:
+        raise UserError(f"--{name}: --kind {args.kind} does not have it; leave it out")
     for name, lowest in (("count", 1), ("size", 16), ("iterations", 1), ("seed", 0)):
-        if getattr(args, name) < lowest:
-            raise UserError(f"--{name} {getattr(args, name)}: give {lowest} or more")
-    return DemoSettings(args.count, args.size, args.iterations, args.bit_depth, args.seed)
+        if given.get(name, lowest) < lowest:
+            raise UserError(f"--{name} {given[name]}: give {lowest} or more")
+    return kind(**given)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import pathlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
+from data.tools.demo_kinds import DemoKind
 from data.tools.sem_imaging import Microscope, draw_drift, drifted, record, signal
 from data.tools.sem_shapes import LEVELS_NM, NM_PER_PIXEL, ShapeStatistics, draw_surface
 from data.value_range import as_dtype
 from data.writers import write_image
 
 DEPTH_UNITS_PER_NM = 100.0
-PHASES = ("train", "val", "test")
 
 SIMULATED = (ShapeStatistics(), Microscope())
 REAL = (
@@ -35,57 +34,44 @@ REAL = (
 
 
 @dataclass(frozen=True)
-class DemoSettings:
-    """How large the data set is: ``count`` depth maps for training, a twelfth of it for val, a sixth for test."""
+class Settings(DemoKind):
+    """``iterations`` scans of each surface, stored with ``bit_depth`` bits."""
 
-    count: int = 240
     size: int = 128
     iterations: int = 2
     bit_depth: int = 8
-    seed: int = 0
-
-    def counts(self) -> dict[str, int]:
-        """Return the number of depth maps of each phase."""
-        return dict(zip(PHASES, (self.count, max(1, self.count // 12), max(1, self.count // 6)), strict=True))
 
 
-def write_dataset(out: pathlib.Path, settings: DemoSettings) -> None:
+def write_dataset(out: pathlib.Path, settings: Settings) -> None:
     """Write every image below ``out``; each depends on the seed, its phase and its number alone."""
 
-    def write(item: tuple[str, int]) -> None:
-        phase, number = item
+    def write(phase: str, number: int) -> None:
         _write_simulated(out / phase, number, settings, phase)
         _write_real(out / phase, number, settings, phase)
 
-    items = [(phase, number) for phase, count in settings.counts().items() for number in range(count)]
-    with ThreadPoolExecutor(4) as pool:  # disks are slow to confirm small files
-        list(pool.map(write, items))
+    settings.each(write)
 
 
-def _write_simulated(folder: pathlib.Path, number: int, settings: DemoSettings, phase: str) -> None:
+def _write_simulated(folder: pathlib.Path, number: int, settings: Settings, phase: str) -> None:
     statistics, microscope = SIMULATED
-    rng = _generator(settings, phase, number, 0)
+    rng = settings.generator(phase, number, 0)
     surface = draw_surface(rng, settings.size, statistics)
     clean = signal(surface, microscope)
     _write_depth(folder / "depth" / f"{number:04d}.png", surface.depth)
     for iteration in range(settings.iterations):
-        scan = record(_generator(settings, phase, number, 1, iteration), clean, microscope)
+        scan = record(settings.generator(phase, number, 1, iteration), clean, microscope)
         _write_sem(folder / "sem" / f"{number:04d}_itr{iteration}.png", scan, settings.bit_depth)
 
 
-def _write_real(folder: pathlib.Path, number: int, settings: DemoSettings, phase: str) -> None:
+def _write_real(folder: pathlib.Path, number: int, settings: Settings, phase: str) -> None:
     statistics, microscope = REAL
-    rng = _generator(settings, phase, number, 2)
+    rng = settings.generator(phase, number, 2)
     surface = draw_surface(rng, settings.size, statistics)
     shift = draw_drift(rng, settings.size, microscope.drift)
     scan = record(rng, drifted(signal(surface, microscope), shift), microscope)
     _write_sem(folder / "real_sem" / f"r{number:04d}.png", scan, settings.bit_depth)
     if phase == "test":  # the truth, to measure what the shift of domain costs; never for training
         _write_depth(folder / "real_depth" / f"r{number:04d}.png", drifted(surface.depth, shift))
-
-
-def _generator(settings: DemoSettings, phase: str, number: int, *stream: int) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64([settings.seed, PHASES.index(phase), number, *stream]))
 
 
 def _write_depth(path: pathlib.Path, depth: np.ndarray) -> None:
@@ -96,7 +82,7 @@ def _write_sem(path: pathlib.Path, scan: np.ndarray, bit_depth: int) -> None:
     write_image(path, as_dtype(scan * (2**bit_depth - 1), f"uint{bit_depth}"))
 
 
-def describe(settings: DemoSettings) -> str:
+def describe(settings: Settings) -> str:
     """Return the text of README.txt: files, units, seed and the command that makes the same again."""
     counts, levels = settings.counts(), ", ".join(f"{level:.0f}" for level in LEVELS_NM)
     return f"""Simulated SEM images and depth maps. All computed, nothing measured. Public domain (CC0).

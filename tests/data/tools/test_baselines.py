@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data.tools.baselines import baseline_rmse, pairs_of
-from data.tools.demo_sem_depth import DemoSettings, write_dataset
+from data.tools.demo_sem_depth import Settings, write_dataset
 from data.writers import write_image
 from util.errors import UserError
 
@@ -58,7 +58,7 @@ def test_colour_targets(tmp_path):
 
 
 def test_the_demo_is_not_solved_by_intensity(tmp_path):
-    write_dataset(tmp_path, DemoSettings(count=24, size=48))
+    write_dataset(tmp_path, Settings(count=24, size=48))
     train, test = (pairs_of(tmp_path / p / "sem", tmp_path / p / "depth") for p in ("train", "test"))
     assert (len(train), len(test)) == (48, 8)
     figures = baseline_rmse(train, test)

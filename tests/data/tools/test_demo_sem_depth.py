@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from data.readers import read_image
-from data.tools.demo_sem_depth import DEPTH_UNITS_PER_NM, DemoSettings, describe, write_dataset
+from data.tools.demo_sem_depth import DEPTH_UNITS_PER_NM, Settings, describe, write_dataset
 from data.tools.sem_imaging import Microscope, draw_drift, drifted, record, signal, visible_sky
 from data.tools.sem_shapes import LEVELS_NM, ShapeStatistics, Surface, blur, draw_surface
 
-SMALL = DemoSettings(count=6, size=48)
+SMALL = Settings(count=6, size=48)
 
 
 def hole(depth: float, size: int = 48, radius: float = 8.0, wall: float = 3.0) -> np.ndarray:
@@ -49,7 +49,7 @@ def test_depth_is_in_the_documented_units(tmp_path):
 
 def test_the_seed_decides_everything(tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        write_dataset(tmp_path / name, DemoSettings(count=3, size=32, seed=seed))
+        write_dataset(tmp_path / name, Settings(count=3, size=32, seed=seed))
     a, b, c = (contents(tmp_path / name) for name in "abc")
     assert a == b
     assert a.keys() == c.keys() and all(a[name] != c[name] for name in a)
@@ -57,14 +57,14 @@ def test_the_seed_decides_everything(tmp_path):
 
 
 def test_an_image_does_not_depend_on_how_many_there_are(tmp_path):
-    write_dataset(tmp_path / "a", DemoSettings(count=2, size=32))
-    write_dataset(tmp_path / "b", DemoSettings(count=5, size=32, iterations=1))
+    write_dataset(tmp_path / "a", Settings(count=2, size=32))
+    write_dataset(tmp_path / "b", Settings(count=5, size=32, iterations=1))
     a, b = contents(tmp_path / "a"), contents(tmp_path / "b")
     assert all(a[name] == b[name] for name in a.keys() & b.keys())
 
 
 def test_sixteen_bit_images_use_their_depth(tmp_path):
-    write_dataset(tmp_path, DemoSettings(count=1, size=48, bit_depth=16))
+    write_dataset(tmp_path, Settings(count=1, size=48, bit_depth=16))
     image = read_image(tmp_path / "train/sem/0000_itr0.png")
     assert image.dtype == np.uint16 and image.max() > 20_000
     assert (image % 257 != 0).mean() > 0.5
@@ -130,7 +130,7 @@ def test_surfaces_have_background_and_structures(line_share):
 
 
 def test_the_real_domain_differs_in_more_than_noise(tmp_path):
-    write_dataset(tmp_path, DemoSettings(count=12, size=48))
+    write_dataset(tmp_path, Settings(count=12, size=48))
     simulated, real = (
         np.stack([blur(read_image(p)[..., 0] / 255.0, 2.0) for p in sorted((tmp_path / "train" / name).iterdir())])
         for name in ("sem", "real_sem")
@@ -139,6 +139,6 @@ def test_the_real_domain_differs_in_more_than_noise(tmp_path):
 
 
 def test_the_readme_names_the_command():
-    text = describe(DemoSettings(count=7, size=40, seed=3))
+    text = describe(Settings(count=7, size=40, seed=3))
     assert "--count 7 --size 40 --iterations 2 --bit_depth 8 --seed 3" in text
     assert "nanometres x 100" in text

@@ -57,6 +57,21 @@ def test_demo_refuses_impossible_numbers(call, tmp_path, flag):
     assert not (tmp_path / "demo").exists()
 
 
+@pytest.mark.parametrize(
+    ("kind", "flag"),
+    [("aerial", ("--iterations", 2)), ("flare", ("--bit_depth", 16)), ("sem_depth", ("--photos", "."))],
+)
+def test_demo_refuses_flags_of_another_kind(call, tmp_path, kind, flag):
+    with pytest.raises(UserError, match=f"{flag[0]}: --kind {kind} does not have it"):
+        call("demo", "--out", tmp_path / "demo", "--kind", kind, *flag)
+
+
+@pytest.mark.parametrize("kind", ["flare", "aerial"])
+def test_demo_of_every_kind(call, tmp_path, capsys, kind):
+    call("demo", "--out", tmp_path / "demo", "--kind", kind, "--count", 1, "--size", 24)
+    assert "3 scenes" in capsys.readouterr().out and f"--kind {kind}" in (tmp_path / "demo/README.txt").read_text()
+
+
 def test_demo_does_not_touch_a_folder_of_the_users(call, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(UserError, match="already there"):

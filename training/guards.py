@@ -47,7 +47,6 @@ class Guard:
         self.patience, self.interval = patience, interval
         self.peaks: dict[str, Tensor] = {}
         self.total = self.streak = 0
-        self.heeds = True  # False while steps are tried that will come again
         self._waiting: list[list[Incident]] = []
 
     def judge(self, phase: str, norm: Tensor) -> Verdict:
@@ -64,8 +63,7 @@ class Guard:
         Raises:
             UserError: ``patience`` bad steps came in a row.
         """
-        if self.heeds:
-            self._waiting.append(step)
+        self._waiting.append(step)
         if len(self._waiting) >= self.interval:
             self.look(explain)
 

@@ -31,6 +31,8 @@ def recompute_activations(networks: Iterable[nn.Module]) -> None:
 
     Blocks are the modules that say ``recompute = True``; a network without any is one block.
     """
+    import torch._dynamo  # noqa: F401  # by checkpoint() anyway: before the memory in use is looked at
+
     for network in networks:
         blocks = [module for module in network.modules() if getattr(module, "recompute", False)] or [network]
         for block in blocks:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from models.base import Batch
 from training.memory import MemoryNeed, Saved, process_memory
 from training.parts import select
-from training.phases import unscaled
-from training.transaction import Transaction
+from training.rehearsal import rehearse
 from training.update import Updater
 
 
@@ -29,13 +28,6 @@ def _copies(updater: Updater) -> int:
 
 def _kept(updater: Updater, batch: Batch) -> int:
     """Return the bytes that all phases of a step keep for backward; an upper bound of what lives at a time."""
-    transaction = Transaction(updater.model, updater.runner, keeps_weights=False)
-    work = updater.open(batch, 0, updater.phases)
-    transaction.begin_phase()
     with Saved(updater.model.parameters()) as saved:
-        for phase in updater.phases:
-            updater.runner.run(phase, work, transaction.buffers, unscaled)
-            updater.optimizers[phase.name].zero_grad()
-            work.graph = None if phase.through_images else work.graph
-    transaction.take_back(whole=False)
+        rehearse(updater, batch)
     return saved.bytes

@@ -2,51 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
 
 from training.settings import OptimizerOptions
 from util.errors import UserError
-
-_KINDS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
 class Optimizer:
     """Adam (Kingma and Ba 2015) or AdamW (Loshchilov and Hutter 2019), fused, with clipping and weight penalties.
 
-    Its state exists from the start, so that no failure can leave it half made.
+    Its state exists from the start, so that no failure can leave it half made. It calls torch's Adam as a function: the
+    class would import the compiler, a second at the start.
 
     Args:
         parameters: weights that it updates.
         options: rates, decay, penalties and clipping.
         rate: initial learning rate.
+
+    Attributes:
+        rate: the present learning rate.
+        weight_decay: of weights; scales and shifts of norms, and biases, have none.
+        moments: of each weight, in the order of its memory, with the number of its updates.
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], options: OptimizerOptions, rate: float) -> None:
         self.parameters, self.options, self.initial_rate = list(parameters), options, rate
-        self._stored = [nn.Parameter(_as_stored(parameter)) for parameter in self.parameters]
-        biases = [stored for stored in self._stored if stored.ndim < 2]
-        groups = [{"params": [stored for stored in self._stored if stored.ndim >= 2]}, {"params": biases}]
-        self.adam = _KINDS[options.optimizer](groups, rate, (options.beta1, options.beta2), fused=True)
-        self.set_weight_decay(options.weight_decay)
-        for stored in self._stored:  # written, so that their memory is taken now
-            moments = {name: torch.empty_like(stored).zero_() for name in ("exp_avg", "exp_avg_sq")}
-            steps = torch.zeros((), dtype=torch.float32, device=stored.device)
-            self.adam.state[stored] = {"step": steps} | moments
+        self.rate, self.weight_decay = rate, options.weight_decay
+        self._stored = [_as_stored(parameter) for parameter in self.parameters]
+        self.moments = [_moments(stored) for stored in self._stored]
 
     def set_rate(self, factor: float) -> float:
         """Set the learning rate to ``factor`` times the initial one; return it."""
-        for group in self.adam.param_groups:
-            group["lr"] = self.initial_rate * factor
-        return self.initial_rate * factor
+        self.rate = self.initial_rate * factor
+        return self.rate
 
-    def set_weight_decay(self, decay: float) -> None:
-        """Set the decay of weights; scales and shifts of norms, and biases, have none."""
-        self.adam.param_groups[0]["weight_decay"] = decay
-        self.adam.param_groups[1]["weight_decay"] = 0.0
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The weights whose gradients a ``GradScaler`` looks at."""
+        return [{"params": self._stored}]
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -56,7 +54,7 @@ class Optimizer:
     def unscale(self, scaler: torch.amp.GradScaler) -> None:
         """Divide the gradients by the loss scale, and let the scaler adapt it."""
         self._show_gradients()
-        scaler.unscale_(self.adam)
+        scaler.unscale_(self)  # type: ignore[arg-type]  # which reads param_groups alone
         scaler.update()
 
     def _show_gradients(self) -> None:
@@ -91,21 +89,50 @@ class Optimizer:
         if self.options.clip_grad:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.options.clip_grad, norm)
         self._show_gradients()
-        if skip is not None:
-            self.adam.found_inf = skip.float()  # type: ignore[attr-defined]  # read by the fused kernels
-        self.adam.step()
+        self._update(lambda stored: stored.ndim >= 2, self.weight_decay, skip)
+        self._update(lambda stored: stored.ndim < 2, 0.0, skip)
+
+    @torch.no_grad()
+    def _update(self, chosen: Callable[[Tensor], bool], decay: float, skip: Tensor | None) -> None:
+        """Let Adam update the chosen weights that have a gradient."""
+        rows = [
+            (stored, stored.grad, moments["exp_avg"], moments["exp_avg_sq"], moments["step"])
+            for stored, moments in zip(self._stored, self.moments, strict=True)
+            if chosen(stored) and stored.grad is not None
+        ]
+        if not rows:
+            return
+        weights, gradients, first, second, steps = (list(column) for column in zip(*rows, strict=True))
+        adam(
+            weights,
+            gradients,
+            first,
+            second,
+            [],
+            steps,
+            fused=True,
+            found_inf=None if skip is None else skip.float(),
+            decoupled_weight_decay=self.options.optimizer == "adamw",
+            amsgrad=False,
+            beta1=self.options.beta1,
+            beta2=self.options.beta2,
+            lr=self.rate,
+            weight_decay=decay,
+            eps=1e-8,
+            maximize=False,
+        )
 
     def tensors(self) -> list[Tensor]:
         """Return all that a step changes: weights and moments."""
-        moments = [value for state in self.adam.state.values() for value in state.values()]
+        moments = [value for state in self.moments for value in state.values()]
         return [*(parameter.detach() for parameter in self.parameters), *moments]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the moments in the order and shapes of the weights; the trainer sets the rates."""
         return {
             "state": {
-                index: {name: _as_shaped(value, parameter) for name, value in self.adam.state[stored].items()}
-                for index, (parameter, stored) in enumerate(zip(self.parameters, self._stored, strict=True))
+                index: {name: _as_shaped(value, parameter) for name, value in moments.items()}
+                for index, (parameter, moments) in enumerate(zip(self.parameters, self.moments, strict=True))
             }
         }
 
@@ -121,7 +148,13 @@ class Optimizer:
             raise UserError("--continue_train: the saved run trains other weights; give the --freeze that it was given")
         for index, parameter in enumerate(self.parameters):
             for name, value in state["state"].get(index, {}).items():
-                _as_shaped(self.adam.state[self._stored[index]][name], parameter).copy_(value)
+                _as_shaped(self.moments[index][name], parameter).copy_(value)
+
+
+def _moments(stored: Tensor) -> dict[str, Tensor]:
+    """Return the state of a weight before its first update, written, so that its memory is taken now."""
+    moments = {name: torch.empty_like(stored).zero_() for name in ("exp_avg", "exp_avg_sq")}
+    return {"step": torch.zeros((), dtype=torch.float32, device=stored.device)} | moments
 
 
 def _is_channels_last(tensor: Tensor) -> bool:

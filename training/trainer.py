@@ -8,11 +8,10 @@ import time
 from collections.abc import Iterator, Sized
 from typing import Any, Protocol
 
-from torch import Tensor
-
 from models.base import Batch
 from training.checkpoint import load_state, remove_unfinished
 from training.loggers import LoggerGroup, Position, Times
+from training.rehearsal import step_seconds
 from training.reports import Ends, Reporter, RunningMeans
 from training.saving import Saver
 from training.schedule import Schedule, total_epochs
@@ -200,20 +199,9 @@ class Trainer:
     def _timing(self, work: str) -> contextlib.AbstractContextManager[None]:
         return self.budget.timing(work) if self.budget else contextlib.nullcontext()
 
-    def rehearse(self, steps: int = 3) -> list[float]:
-        """Return the seconds of a few steps on the first batches, then undo them exactly."""
-        before = _on_cpu(self.updater.state_dict())  # not on a GPU, whose memory the steps need
-        offset = 0 if self._epoch_is_over else self.position.iters
-        seconds = []
-        self.updater.guard.heeds = False  # bad numbers are told, and end a training, when their step comes
-        for _, batch in zip(range(steps), self._batches(offset), strict=False):
-            began = time.perf_counter()
-            losses = self.updater.step(batch, self.position.step)
-            [value.item() for value in losses.values()]  # wait for the device
-            seconds.append(time.perf_counter() - began)
-        self.updater.guard.heeds = True
-        self.updater.load_state_dict(before)
-        return seconds
+    def rehearse(self) -> list[float]:
+        """Return the seconds of a few steps on the first batches, the first as warm-up; nothing is changed by them."""
+        return step_seconds(self.updater, self._batches(0 if self._epoch_is_over else self.position.iters))
 
     def resume(self) -> None:
         """Go on from the newest readable state of the folder, and write the weight files that follow from it.
@@ -256,12 +244,3 @@ class Trainer:
         parts: dict[str, Any] = {"validation": self.validations, "budget": self.budget}
         parts |= {"indicators": self.reporter.indicators, "reporter": self.reporter}
         return {name: part for name, part in parts.items() if part is not None}
-
-
-def _on_cpu(value: Any) -> Any:
-    """Return a copy of nested plain values with their tensors on the CPU."""
-    if isinstance(value, Tensor):
-        return value.detach().to("cpu", copy=True)
-    if isinstance(value, dict):
-        return {key: _on_cpu(item) for key, item in value.items()}
-    return [_on_cpu(item) for item in value] if isinstance(value, list) else value

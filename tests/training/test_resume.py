@@ -11,7 +11,8 @@ import pytest
 from commands.training import TrainingSession
 from models import MODELS
 from options.train_options import TrainOptions
-from tests.training.runs import METHODS, assert_same_run, log
+from tests.training.runs import METHODS, VARIANTS, assert_same_run, log
+from training import rehearsal
 from training.checkpoint import load_state
 from training.previews import Previewer
 from training.trainer import Trainer
@@ -21,7 +22,7 @@ Train = Callable[..., int]
 
 
 def test_every_method_is_interrupted_below() -> None:
-    assert set(METHODS) == set(MODELS.names()) - {"test"}
+    assert set(METHODS) | VARIANTS == set(MODELS.names()) - {"test"}
 
 
 @pytest.mark.parametrize("model", METHODS)
@@ -90,12 +91,21 @@ def test_a_fresh_run_under_a_used_name_keeps_the_old_one(train: Train, words: An
     assert load_state(tmp_path / "run")["position"][2] == 2
 
 
+@pytest.mark.parametrize("factor", [1.0, float("nan")], ids=["good", "bad"])
 def test_rehearsing_leaves_no_trace(
-    train: Train, words: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    train: Train, words: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, factor: float
 ) -> None:
-    train(*words("pix2pix", "rehearsed", "--max_steps", 3))
+    real, rehearsed = rehearsal.rehearse, list[int]()
+
+    def rehearse(updater: Updater, batch: Any) -> Any:
+        rehearsed.append(len(batch["A"]))
+        return real(updater, batch | {"A": factor * batch["A"]})
+
+    monkeypatch.setattr(rehearsal, "rehearse", rehearse)
+    train(*words("pix2pix", "rehearsed", "--max_steps", 3, "--on_nan", "stop"))
+    assert len(rehearsed) >= 2
     monkeypatch.setattr(Trainer, "rehearse", lambda *_: [0.01])
-    train(*words("pix2pix", "plain", "--max_steps", 3))
+    train(*words("pix2pix", "plain", "--max_steps", 3, "--on_nan", "stop"))
     assert_same_run(tmp_path / "rehearsed", tmp_path / "plain")
 
 
@@ -134,7 +144,7 @@ def test_the_rate_of_every_step_follows_the_schedule(train: Train, words: Any, m
     real = Updater.step
 
     def step(self: Updater, batch: Any, number: int) -> Any:
-        rates.append(self.optimizers["G"].adam.param_groups[0]["lr"])
+        rates.append(self.optimizers["G"].rate)
         return real(self, batch, number)
 
     monkeypatch.setattr(Updater, "step", step)

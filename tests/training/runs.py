@@ -11,13 +11,18 @@ from training.checkpoint import load_state
 
 EPOCHS = ["--n_epochs", "1", "--n_epochs_decay", "1", "--batch_size", "2"]  # 2 epochs of 3 steps of 2 images
 PATCHES = ["--preprocess", "crop", "--crop_size", "32", "--scale", "2"]
+#: methods that differ from another one, which is in METHODS, in numbers alone
+VARIANTS = {"lama", "deepfillv2", "aot_gan", "gin"}
 METHODS = {
     "pix2pix": ["--no_dropout", "false", "--pool_size", "3"],
     "cycle_gan": ["--pool_size", "3", "--gan_mode", "wgangp"],
+    "cut": ["--num_patches", "16", "--netF_nc", "8", "--lambda_R1", "1", "--R1_every", "2"],
+    "fastcut": ["--num_patches", "16", "--netF_nc", "8", "--augment", "color", "--augment_p", "auto"],
     "template": ["--preprocess", "crop", "--crop_size", "16"],
     "sr": [*PATCHES, "--netG", "fsrcnn", "--degradation", "real_esrgan"],
     "srgan": [*PATCHES, "--netG", "srresnet", "--lambda_VGG", "0", "--lambda_L1", "1"],
     "esrgan": [*PATCHES, "--netG", "edsr", "--n_blocks", "1", "--netD", "basic", "--lambda_VGG", "0"],
+    "inpaint": ["--netD", "basic", "--mask_kinds", "blobs,lines", "--lambda_FM", "1"],
     "real_esrgan": [*PATCHES, "--netG", "compact", "--lambda_VGG", "0", "--ema_decay", "0.9"],
 }
 

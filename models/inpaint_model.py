@@ -1,0 +1,271 @@
+"""Inpainting: holes are filled so that they fit what is known around them.
+
+One method for LaMa (Suvorov et al. 2022, arXiv:2109.07161), DeepFillv2 (Yu et al. 2019, arXiv:1806.03589), AOT-GAN
+(Zeng et al. 2021, arXiv:2104.01431) and GIN (Li et al. 2020, arXiv:2008.07173): they differ in networks, in what their
+judge sees, and in the weights of their losses. Images are in [-1,1]; weights published for [0,1] are brought into this
+range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from models import MODELS
+from models.base import Batch, Images, Losses, Phase, TranslationModel, split_calls
+from models.builder import Builder
+from models.losses import GAN_MODES
+from models.losses.holes import HoleLoss, feature_distance, total_variation, weighted_l1
+from models.losses.mix import MixOptions, ReconstructionMix
+from models.losses.pixel import l1, mse
+from models.networks import DISCRIMINATORS, GENERATORS
+from models.networks.holes import fill_holes, split_holes
+from util.errors import UserError
+from util.option import option
+
+Distance = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class InpaintOptions(MixOptions):
+    netG: str = option("lama", "generator architecture", "identity", registry=GENERATORS)
+    netD: str = option("lama", "discriminator architecture", "identity", registry=DISCRIMINATORS)
+    gan_mode: str = option("hole_patches", "adversarial loss", registry=GAN_MODES)
+    judge: str = option(
+        "composed",
+        "what the discriminator sees: output, all that the generator painted; composed, with the known pixels in "
+        "place; mask, that and the mask",
+        choices=("output", "composed", "mask"),
+    )
+    lambda_L1: float = option(1.0, "weight of the L1 distance between output and target, all pixels alike", minimum=0)
+    lambda_known: float = option(0.0, "further weight of L1 where pixels are known", minimum=0)
+    lambda_hole: float = option(0.0, "further weight of L1 in the hole", minimum=0)
+    lambda_hole_MSE: float = option(0.0, "weight of the mean squared error over the pixels of the hole", minimum=0)
+    lambda_coarse: float = option(
+        0.0, "weight of these L1 distances for the first result of a coarse-to-fine generator", minimum=0
+    )
+    lambda_style: float = option(0.0, "weight of the distance of textures, by VGG19", minimum=0)
+    lambda_HRF: float = option(0.0, "weight of the perceptual distance that sees far, by a dilated ResNet50", minimum=0)
+    resnet_weights: str | None = option(None, "local file of that ResNet50's weights")
+    lambda_TV: float = option(0.0, "weight of the total variation of the filled image", minimum=0)
+    lambda_GAN: float = option(0.1, "weight of the adversarial term; 0 trains without a discriminator", minimum=0)
+    lambda_FM: float = option(0.0, "weight of feature matching: G's images shall look to D as real ones do", minimum=0)
+
+    fills_holes = True
+
+
+_COMMON = {"dataset_mode": "inpaint", "pool_size": 0}
+
+
+@MODELS.register("inpaint", options=InpaintOptions, preset={**_COMMON, "lambda_hole": 5.0})
+@MODELS.register(
+    "lama",
+    options=InpaintOptions,
+    preset={
+        **_COMMON,
+        "netG": "lama",
+        "netD": "lama",
+        "gan_mode": "hole_patches",
+        "judge": "output",
+        "lambda_L1": 0.0,
+        "lambda_known": 5.0,  # 10 for [0,1]
+        "lambda_GAN": 10.0,
+        "lambda_FM": 100.0,
+        "lambda_HRF": 30.0,
+        "lr": 1e-3,
+        "lr_D": 1e-4,
+        "beta1": 0.9,
+        "batch_size": 8,
+    },
+)
+@MODELS.register(
+    "deepfillv2",
+    options=InpaintOptions,
+    preset={
+        **_COMMON,
+        "netG": "deepfillv2",
+        "netD": "sn_patchgan",
+        "gan_mode": "hinge",
+        "judge": "mask",
+        "lambda_L1": 1.0,
+        "lambda_coarse": 1.0,
+        "lambda_GAN": 1.0,
+        "lr": 1e-4,
+        "batch_size": 16,
+    },
+)
+@MODELS.register(
+    "aot_gan",
+    options=InpaintOptions,
+    preset={
+        **_COMMON,
+        "netG": "aot_gan",
+        "netD": "aot_gan",
+        "gan_mode": "soft_mask",
+        "judge": "composed",
+        "lambda_L1": 1.0,
+        "lambda_VGG": 0.1,
+        "vgg_layers": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+        "lambda_style": 250.0,
+        "lambda_GAN": 0.01,
+        "lr": 1e-4,
+        "crop_size": 512,
+        "batch_size": 8,
+    },
+)
+@MODELS.register(
+    "gin",
+    options=InpaintOptions,
+    preset={
+        **_COMMON,
+        "netG": "gin",
+        "netD": "sn_patchgan",
+        "gan_mode": "hinge",
+        "judge": "mask",
+        "lambda_L1": 0.0,
+        "lambda_known": 1.0,
+        "lambda_hole": 5.0,
+        "lambda_coarse": 1.0,
+        "lambda_VGG": 0.05,
+        "lambda_style": 80.0,
+        "lambda_TV": 0.1,
+        "lambda_GAN": 1e-3,
+        "lambda_FM": 0.04,
+        "lr": 1e-4,
+        "lr_D": 4e-4,
+    },
+)
+class Inpaint(TranslationModel):
+    """Inpainting: "A" is an image and its mask, the result has the known pixels of A and painted ones in the hole."""
+
+    loss_names = ("G_GAN", "G_FM", "G_L1", "G_known", "G_hole", "G_hole_MSE", "G_coarse", "G_VGG", "D_real", "D_fake")
+    paired = True
+    visuals = {"real_A": "A", "fake_B": "B", "real_B": "B"}
+
+    def __init__(self, options: InpaintOptions, build: Builder) -> None:
+        super().__init__()
+        image, given = build.channels.B, build.channels.A
+        if given != image + 1:
+            raise UserError(f"--input_nc {given}: inpainting takes the image and its mask: give --input_nc {image + 1}")
+        self.G = build.generator(given, image)
+        self.options = options
+
+    def prepare_training(self, build: Builder) -> None:
+        self.reconstruction = ReconstructionMix(self.options)
+        self.distances = _distances(self.options)
+        if not (self.reconstruction.terms or self.distances or _pixels(self.options) or self.options.lambda_GAN):
+            raise UserError("--lambda_L1, the other distances' weights and --lambda_GAN are all 0: nothing to train")
+        if self.options.lambda_GAN:
+            self.D = build.discriminator(build.channels.B + (self.options.judge == "mask"))
+            self.adversarial = build.adversarial_loss()
+
+    def forward(self, batch: Batch) -> Images:
+        """Return "fake_B", the image with its holes filled, and "made_B", what the generator painted everywhere.
+
+        In training a coarse-to-fine generator gives its first result as "coarse_B" too.
+        """
+        image, mask = split_holes(batch["A"])
+        x = torch.cat([fill_holes(image, mask, -1.0), 2 * mask - 1], 1)
+        coarse = self.training and self.options.lambda_coarse and hasattr(self.G, "passes")
+        passes = [made.to(image.dtype) for made in (self.G.passes(x) if coarse else (self.G(x),))]  # type: ignore[operator]
+        found = {"fake_B": torch.where(mask > 0, passes[-1], image), "made_B": passes[-1]}
+        return found | ({"coarse_B": passes[0]} if coarse else {})
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> Images:
+        image, mask = split_holes(batch["A"])
+        shown = {"real_A": fill_holes(image, mask, -1.0), "fake_B": self.forward(batch)["fake_B"]}
+        return shown | ({"real_B": batch["B"]} if "B" in batch else {})
+
+    def phases(self) -> tuple[Phase, ...]:
+        if not self.options.lambda_GAN:
+            return (Phase("G", ("G",), self.loss_G, through_images=True),)
+        divisible = not self.adversarial.couples_samples
+        return (
+            Phase("D", ("D",), self.loss_D, scale=0.5, penalty=self.penalty_D, divisible=divisible),
+            Phase("G", ("G",), self.loss_G, through_images=True, divisible=divisible),
+        )
+
+    def loss_D(self, batch: Batch, images: Images) -> Losses:
+        seen = self._judged(batch, batch["B"]), self._judged(batch, self._shown(images))
+        real, fake = self.adversarial.discriminator_loss(*split_calls(self.D, *seen), *self._hole(batch))
+        return {"D_real": real, "D_fake": fake}
+
+    def penalty_D(self, batch: Batch, images: Images) -> Losses:
+        seen = self._judged(batch, batch["B"]), self._judged(batch, self._shown(images))
+        penalty = self.adversarial.penalty(self.D, *seen)
+        return {} if penalty is None else {"D_gp": penalty}
+
+    def loss_G(self, batch: Batch, images: Images) -> Losses:
+        made, target = images["made_B"], batch["B"]
+        losses = self._fooling(batch, images) if self.options.lambda_GAN else {}
+        losses |= self.reconstruction(made, target, batch.get("B_mask"))
+        losses |= self._pixel_terms(batch, made)
+        if "coarse_B" in images:
+            losses["G_coarse"] = self.options.lambda_coarse * self._coarse(batch, images["coarse_B"])
+        losses |= {name: weight * distance(made, target) for name, (weight, distance) in self.distances.items()}
+        if self.options.lambda_TV:
+            losses["G_TV"] = self.options.lambda_TV * total_variation(images["fake_B"])
+        return losses
+
+    def _fooling(self, batch: Batch, images: Images) -> Losses:
+        options, needs_real = self.options, self.adversarial.needs_real
+        seen = [self._judged(batch, self._shown(images))]
+        if needs_real or options.lambda_FM:
+            seen.append(self._judged(batch, batch["B"]))
+        verdicts = split_calls(self.D, *seen)
+        real = verdicts[1:] if needs_real else []
+        losses = {"G_GAN": options.lambda_GAN * self.adversarial.generator_loss(verdicts[0], *real, *self._hole(batch))}
+        return losses | ({"G_FM": options.lambda_FM * feature_distance(*verdicts)} if options.lambda_FM else {})
+
+    def _pixel_terms(self, batch: Batch, made: Tensor) -> Losses:
+        """Return the distances that know the hole, each where it has a weight."""
+        options, hole = self.options, split_holes(batch["A"])[1]
+        counts = batch.get("B_mask", torch.ones_like(hole))
+        losses = {}
+        if options.lambda_known:
+            losses["G_known"] = options.lambda_known * weighted_l1(made, batch["B"], (1 - hole) * counts)
+        if options.lambda_hole:
+            losses["G_hole"] = options.lambda_hole * weighted_l1(made, batch["B"], hole * counts)
+        if options.lambda_hole_MSE:
+            losses["G_hole_MSE"] = options.lambda_hole_MSE * mse(made, batch["B"], hole * counts)
+        return losses
+
+    def _coarse(self, batch: Batch, coarse: Tensor) -> Tensor:
+        terms = self._pixel_terms(batch, coarse)
+        found = [value for name, value in terms.items() if name in ("G_known", "G_hole")]
+        if self.options.lambda_L1:
+            found.append(self.options.lambda_L1 * l1(coarse, batch["B"], batch.get("B_mask")))
+        return torch.stack(found).sum() if found else coarse.sum() * 0
+
+    def _shown(self, images: Images) -> Tensor:
+        return images["made_B" if self.options.judge == "output" else "fake_B"]
+
+    def _judged(self, batch: Batch, image: Tensor) -> Tensor:
+        """Return an image as the discriminator sees it."""
+        return torch.cat([image, split_holes(batch["A"])[1]], 1) if self.options.judge == "mask" else image
+
+    def _hole(self, batch: Batch) -> tuple[Tensor, ...]:
+        """Return the mask, where the adversarial loss asks for it."""
+        return (split_holes(batch["A"])[1],) if isinstance(self.adversarial, HoleLoss) else ()
+
+
+def _pixels(options: InpaintOptions) -> float:
+    return options.lambda_known + options.lambda_hole + options.lambda_hole_MSE
+
+
+def _distances(options: InpaintOptions) -> dict[str, tuple[float, Distance]]:
+    """Return the distances of features by the names of the loss log, with their weights; only those that have one."""
+    found: dict[str, tuple[float, Distance]] = {}
+    if options.lambda_style:
+        from models.losses.style import StyleLoss
+
+        found["G_style"] = options.lambda_style, StyleLoss(options.vgg_weights)
+    if options.lambda_HRF:
+        from models.losses.resnet import FarSightedLoss
+
+        found["G_HRF"] = options.lambda_HRF, FarSightedLoss(options.resnet_weights)
+    return found

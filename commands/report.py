@@ -99,7 +99,7 @@ class Report:
         masks = {"real_B": mask}
         images = {label: self.domains.values(label, image, masks.get(label)) for label, image in tensors.items()}
         row: Row = {}
-        beside: Row = {}
+        beside: dict[str, Row] = {}
         if self.measurement is not None and "real_B" in images:
             source = self.domains.range("real_B").restore(tensors["real_A"].permute(1, 2, 0).numpy())
             sample = Sample(images, self.result, source, extras or {})
@@ -141,11 +141,10 @@ class Report:
 
     def _show(self, row: Finished, previews: Mapping[str, np.ndarray] | None = None) -> None:
         files = {label: self.folder / path for label, path in row.files.items()}
-        beside = {self.measurement.baseline: row.unchanged} if self.measurement and row.unchanged else {}
-        self.page.add(row.name, files, previews, row.metrics, beside)
+        self.page.add(row.name, files, previews, row.metrics, row.beside)
         if row.metrics:
             self.table.add(row.name, row.metrics)
-        for baseline, metrics in beside.items():
+        for baseline, metrics in row.beside.items():
             self.table.add_beside(baseline, row.name, metrics)
 
     def _file(self, name: str, label: str, image: np.ndarray) -> pathlib.Path:

@@ -13,12 +13,12 @@ LOG_FILE = "rows.jsonl"
 
 @dataclass(frozen=True)
 class Finished:
-    """One image: its files by label, below the folder of results, and its metrics and the input's."""
+    """One image: its files by label, below the folder of results, its metrics, and those of simpler ways by name."""
 
     name: str
     files: Mapping[str, str]
     metrics: Mapping[str, float] = field(default_factory=dict)
-    unchanged: Mapping[str, float] = field(default_factory=dict)
+    beside: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 class ResultLog:

@@ -44,7 +44,7 @@ def make_validations(options: Options, training: Any, previewer: Previewer, save
     lpips = load_lpips(chosen.lpips_weights) if dataset.pairs else None
     if chosen.best_metric == "lpips" and lpips is None:
         raise UserError("--best_metric lpips: there are no weights for it; name a file by --lpips_weights")
-    if chosen.best_metric.endswith("_y") and not hasattr(dataset, "protocol"):
+    if chosen.best_metric.endswith("_y") and not hasattr(getattr(dataset, "protocol", None), "luma"):
         raise UserError(f"--best_metric {chosen.best_metric}: only --dataset_mode super_resolution is measured in Y")
     domains = Domains(dataset.ranges, dataset.formats, previewer.updater.model.visuals)
     validator = Validator(dataset, domains, previewer, options.values["seed"], count, chosen.best_metric, lpips)

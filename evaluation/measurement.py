@@ -10,13 +10,16 @@ import numpy as np
 
 from data.bicubic import enlarge
 from data.colour import rounded
+from data.protocol import Holes
 from data.sr_colours import Colours
 from data.value_range import ValueRange, as_dtype
 from evaluation.metrics import evaluate_pair
 from evaluation.perceptual import Lpips
 
 Row = dict[str, float]
+Beside = dict[str, Row]
 Values = dict[str, np.ndarray]
+UNCHANGED = "input unchanged"
 
 
 @dataclass(frozen=True)
@@ -39,17 +42,13 @@ class Sample:
 class Measurement(Protocol):
     """Measures samples of one data set."""
 
-    @property
-    def baseline(self) -> str:
-        """Return the name of the simpler way that results are measured beside."""
-
     def shown(self, sample: Sample) -> Values:
         """Return the images to write and show, by label."""
 
-    def measure(self, sample: Sample, *, beside: bool = True) -> tuple[Row, Row]:
-        """Return the metrics of the result and those of the baseline; there is a target.
+    def measure(self, sample: Sample, *, beside: bool = True) -> tuple[Row, Beside]:
+        """Return the metrics of the result, and by their names those of simpler ways; there is a target.
 
-        The latter are empty where they cannot be had, or without ``beside``, which saves the time.
+        The latter are none where they cannot be had, or without ``beside``, which saves the time.
         """
 
 
@@ -59,20 +58,19 @@ class PixelByPixel:
 
     value_range: ValueRange
     lpips: Lpips | None = None
-    baseline: str = "input unchanged"
 
     def shown(self, sample: Sample) -> Values:
         """Return the images as they are."""
         return sample.images
 
-    def measure(self, sample: Sample, *, beside: bool = True) -> tuple[Row, Row]:
-        """Return the metrics of the result and of the input; the latter empty where it has another shape."""
+    def measure(self, sample: Sample, *, beside: bool = True) -> tuple[Row, Beside]:
+        """Return the metrics of the result, and of the input where it has the same shape."""
         target = sample.images["real_B"]
         row = evaluate_pair(sample.images[sample.result], target, self.value_range, self.lpips)
         if not beside or sample.images["real_A"].shape != target.shape:
             return row, {}
         unchanged = as_dtype(sample.source, target.dtype.name)
-        return row, evaluate_pair(unchanged, target, self.value_range, self.lpips)
+        return row, {UNCHANGED: evaluate_pair(unchanged, target, self.value_range, self.lpips)}
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ class AsPapersDo:
     @property
     def baseline(self) -> str:
         """Return the name of the simpler way: bicubic enlargement, or nothing at all at equal size."""
-        return "bicubic" if self.scale > 1 else "input unchanged"
+        return "bicubic" if self.scale > 1 else UNCHANGED
 
     def shown(self, sample: Sample) -> Values:
         """Return input, bicubic enlargement, result and target, in colour where the target's file is."""
@@ -109,16 +107,16 @@ class AsPapersDo:
             return images | {"real_B": colours.target_pixels[..., :3]}
         return images | {label: image for label, image in sample.images.items() if label == "real_B"}
 
-    def measure(self, sample: Sample, *, beside: bool = True) -> tuple[Row, Row]:
+    def measure(self, sample: Sample, *, beside: bool = True) -> tuple[Row, Beside]:
         """Return the metrics of the result and of bicubic enlargement, each in RGB and Y."""
         images, colours = self.shown(sample), _colours(sample)
         target, simple = images["real_B"], images["bicubic" if self.scale > 1 else "real_A"]
         beside = beside and simple.shape == target.shape
-        rows = self._rgb(images[sample.result], target), self._rgb(simple, target) if beside else {}
-        if colours is None or target.shape[2] not in (1, 3, 4):
-            return rows
-        row, row_beside = self.measure_y(sample, colours, beside=beside)
-        return rows[0] | row, rows[1] | row_beside
+        row, row_beside = self._rgb(images[sample.result], target), self._rgb(simple, target) if beside else {}
+        if colours is not None and target.shape[2] in (1, 3, 4):
+            of_y, of_y_beside = self.measure_y(sample, colours, beside=beside)
+            row, row_beside = row | of_y, row_beside | of_y_beside
+        return row, {self.baseline: row_beside} if row_beside else {}
 
     def measure_y(self, sample: Sample, colours: Colours, *, beside: bool = True) -> tuple[Row, Row]:
         """Return ``psnr_y`` and ``ssim_y`` of the result and of the baseline."""
@@ -156,4 +154,8 @@ def measurement_for(dataset: Any, value_range: ValueRange, lpips: Lpips | None) 
     protocol = getattr(dataset, "protocol", None)
     if protocol is None:
         return PixelByPixel(value_range, lpips)
+    if isinstance(protocol, Holes):
+        from evaluation.holes import InAndOutOfHoles
+
+        return InAndOutOfHoles(value_range, lpips)
     return AsPapersDo(protocol.scale, protocol.shrunken, value_range, lpips)

@@ -9,8 +9,14 @@ METRICS = {
     **{"psnr": "PSNR", "ssim": "SSIM", "psnr_y": "PSNR Y", "ssim_y": "SSIM Y"},
     **{"lpips": "LPIPS", "rmse": "RMSE", "mae": "MAE"},
 }
-LOWER_IS_BETTER = ("lpips", "rmse", "mae")
+WIDTHS = ("narrow", "medium", "wide")  # classes of holes
+METRICS |= {"hole_psnr": "PSNR in holes", "hole_mae": "MAE in holes"}
+METRICS |= {f"hole_psnr_{width}": f"PSNR in {width} holes" for width in WIDTHS}
+METRICS |= {f"lpips_{width}": f"LPIPS, {width} holes" for width in WIDTHS}
+LOWER_IS_BETTER = ("lpips", "rmse", "mae", "hole_mae", *(f"lpips_{width}" for width in WIDTHS))
 _PLACES = {"psnr": 2, "ssim": 4, "psnr_y": 2, "ssim_y": 4, "lpips": 4}
+_PLACES |= {f"{metric}_{width}": places for width in WIDTHS for metric, places in (("hole_psnr", 2), ("lpips", 4))}
+_PLACES |= {"hole_psnr": 2}
 
 
 def sorted_metrics(rows: Iterable[Mapping[str, float]]) -> list[str]:

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from data.loader import LoadsSamples, sample_seed
-from evaluation.measurement import Measurement, Row, Sample, measurement_for
+from evaluation.measurement import Beside, Measurement, Row, Sample, measurement_for
 from evaluation.metrics import MetricTable
 from evaluation.perceptual import Lpips
 from inference.domains import Domains
@@ -23,7 +23,7 @@ from training.phases import generators
 from training.previews import Previewer, to_pictures
 from util.errors import UserError
 
-_BESIDE = ("psnr", "psnr_y")  # metrics of the baseline that the logs show
+_BESIDE = ("psnr", "psnr_y", "hole_psnr")  # metrics of the baseline that the logs show
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Validator:
             predictor = self.previewer.predictor(variant.test_norm)
         measurement = self._measurement(variant) if self.measures else None
         first = self._beside is None and hasattr(self.dataset, "protocol")
-        rows: dict[int, tuple[Row, Row]] = {}
+        rows: dict[int, tuple[Row, Beside]] = {}
         pictures: dict[str, np.ndarray] = {}
         for index, sample in self._samples():
             images = predictor({side: sample[side][None] for side in ("A", "B") if side in sample})
@@ -136,8 +136,7 @@ class Validator:
                 rows[index] = measurement.measure(self._in_file_values(images, sample), beside=first)
         found = self.previewer.updater.ranks.gather_rows(rows)
         if measurement is not None and first:
-            means, name = _means(beside for _, beside in found.values()), measurement.baseline.replace(" ", "_")
-            self._beside = {f"val_{metric}_{name}": means[metric] for metric in _BESIDE if metric in means}
+            self._beside = _beside([beside for _, beside in found.values()])
         means = _means(row for row, _ in found.values())
         return means if variant.usual else {name: means[name] for name in means if name == self.metric}, pictures
 
@@ -170,6 +169,14 @@ class Validator:
         values = {label: self.domains.values(label, images[label][0], masks.get(label)) for label in labels}
         source = self.domains.range("real_B").restore(images["real_A"][0].permute(1, 2, 0).numpy())
         return Sample(values, "fake_B", source, sample)
+
+
+def _beside(found: Sequence[Beside]) -> Row:
+    """Return the means of what is measured beside the results, such as ``val_psnr_bicubic``."""
+    names = dict.fromkeys(name for beside in found for name in beside)
+    means = {name: _means(beside[name] for beside in found if name in beside) for name in names}
+    shown = ((metric, name) for name in names for metric in _BESIDE if metric in means[name])
+    return {f"val_{metric}_{name}".replace(" ", "_"): means[name][metric] for metric, name in shown}
 
 
 def _means(rows: Iterable[Row]) -> Row:

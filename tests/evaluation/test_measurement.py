@@ -15,7 +15,7 @@ from data.readers import read_image
 from data.super_resolution_dataset import SuperResolution, SuperResolutionOptions
 from data.value_range import ValueRange
 from data.writers import write_image
-from evaluation.measurement import AsPapersDo, PixelByPixel, Sample, measurement_for
+from evaluation.measurement import AsPapersDo, Measurement, PixelByPixel, Sample, measurement_for
 
 SETS = pathlib.Path(__file__).resolve().parents[2].parent / "shared" / "data" / "sr"
 BYTE = ValueRange(0, 255)
@@ -38,6 +38,11 @@ def _sample(dataset: SuperResolution, index: int, fake: np.ndarray | None = None
     images = {label: np.rint(exact[side]).astype(np.uint8) for label, side in (("real_A", "A"), ("real_B", "B"))}
     images["fake_B"] = images["real_B"] if fake is None else fake
     return Sample(images, "fake_B", exact["A"], loaded)
+
+
+def measured(measure: Measurement, sample: Sample) -> tuple[dict[str, float], list[dict[str, float]]]:
+    row, beside = measure.measure(sample)
+    return row, list(beside.values())
 
 
 def _bicubic(dataset: SuperResolution) -> np.ndarray:
@@ -115,7 +120,7 @@ def test_colour_results_are_measured_in_rgb_and_y_without_borders(tmp_path: path
     fake[:scale] = 0
     dataset = _open(tmp_path, 3, scale)
     sample = _sample(dataset, 0, fake)
-    row, beside = measurement_for(dataset, BYTE, None).measure(sample)
+    row, (beside,) = measured(measurement_for(dataset, BYTE, None), sample)
     assert row["psnr"] == pytest.approx(_psnr(fake, image, scale))
     assert row["psnr_y"] == pytest.approx(_psnr(_y(fake), _y(image), scale))
     assert row["ssim_y"] == pytest.approx(_ssim(_y(fake), _y(image), scale), abs=1e-6)
@@ -140,7 +145,7 @@ def test_a_network_of_y_gives_colour_results(tmp_path: pathlib.Path) -> None:
     assert np.abs(_y(shown["fake_B"]) - perfect.images["real_B"][..., 0]).mean() < 0.6, "Y is the network's"
     simple = enlarge(shrink(image, 2), 2)
     assert np.abs(shown["bicubic"].astype(int) - simple).mean() < 1
-    row, beside = measure.measure(perfect)
+    row, (beside,) = measured(measure, perfect)
     assert row["psnr_y"] == np.inf and row["psnr"] > beside["psnr"]
 
 
@@ -151,7 +156,7 @@ def test_grey_files_stay_grey(tmp_path: pathlib.Path) -> None:
         sample = _sample(dataset, 0)
         measure = measurement_for(dataset, BYTE, None)
         assert measure.shown(sample)["fake_B"].shape[2] == channels
-        beside = measure.measure(sample)[1]
+        (beside,) = measured(measure, sample)[1]
         expected = np.clip(np.floor(enlarge(shrink(image[:, :36].astype(float), 3), 3) + 0.5), 0, 255)
         assert beside["psnr_y"] == pytest.approx(_psnr(expected, image[:, :36], 3))
 
@@ -162,9 +167,9 @@ def test_damaged_inputs_are_measured_beside_themselves(tmp_path: pathlib.Path) -
     sample = _sample(dataset, 0)
     measure = measurement_for(dataset, BYTE, None)
     assert measure.baseline == "input unchanged" and list(measure.shown(sample)) == ["real_A", "fake_B", "real_B"]
-    assert measure.measure(sample)[1]["psnr"] == pytest.approx(_psnr(sample.images["real_A"], image, 1))
+    assert measured(measure, sample)[1][0]["psnr"] == pytest.approx(_psnr(sample.images["real_A"], image, 1))
     large = _open(tmp_path, 3, 2, degradation="blur_noise")
-    beside = measurement_for(large, BYTE, None).measure(_sample(large, 0))[1]
+    (beside,) = measured(measurement_for(large, BYTE, None), _sample(large, 0))[1]
     simple = np.floor(enlarge(_sample(large, 0).source, 2).clip(0, 255) + 0.5)
     assert beside["psnr_y"] == pytest.approx(_psnr(_y(simple), _y(image[:32]), 2), abs=0.01)
 
@@ -173,6 +178,6 @@ def test_tiny_images_and_others_data() -> None:
     small = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
     images = {"real_A": small[::2, ::2], "fake_B": small, "real_B": small}
     sample = Sample(images, "fake_B", small[::2, ::2].astype(float))
-    row, beside = AsPapersDo(2, False, BYTE).measure(sample)
+    row, (beside,) = measured(AsPapersDo(2, False, BYTE), sample)
     assert row["psnr"] == np.inf and np.isnan(row["ssim"]) and np.isfinite(beside["psnr"])
     assert isinstance(measurement_for(object(), BYTE, None), PixelByPixel)

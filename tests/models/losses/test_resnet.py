@@ -23,8 +23,10 @@ def resnet() -> torch.nn.Module:
         network = torchvision.models.resnet50(weights=None, replace_stride_with_dilation=[False, True, True])
     network, random = network.to_empty(device="cpu").eval(), torch.Generator().manual_seed(0)
     for name, value in network.state_dict().items():
-        if value.ndim:
-            value.uniform_(-0.04, 0.04, generator=random) if value.ndim > 1 else value.fill_("bias" not in name and "mean" not in name)
+        if value.ndim > 1:
+            value.uniform_(-0.04, 0.04, generator=random)
+        elif value.ndim:
+            value.fill_(name.endswith(("weight", "var")))
     return network
 
 

@@ -134,6 +134,8 @@ def _layer(layer: nn.Module, step: Fraction) -> tuple[Fraction, Fraction]:
         return step * stride, step * max(wide // 2, wide - wide // 2 - (stride - 1))
     if isinstance(layer, nn.PixelShuffle):
         return step / layer.upscale_factor, Fraction(0)
+    if isinstance(layer, nn.Upsample) and layer.mode == "nearest":
+        return step / int(layer.scale_factor), Fraction(0)  # type: ignore[arg-type]  # made with a whole one
     if isinstance(layer, nn.PixelUnshuffle):
         return step * layer.downscale_factor, Fraction(0)
     raise TypeError(f"{type(layer).__name__}: unknown reach; add it to inference/tiling/passes.py to run it in tiles")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from util.option import option
 
 NORMS = ("instance", "batch", "sync_batch", "syncbatch", "none", "instance_affine", "batch_untracked")
+UPSAMPLINGS = ("transpose", "resize", "pixelshuffle")
 INIT_TYPES = ("normal", "xavier", "kaiming", "orthogonal", "published")
 
 
@@ -21,6 +22,20 @@ class NetworkOptions:
     norm: str = option("instance", "normalisation of the feature maps", scope="identity", choices=NORMS)
     init_type: str = option("normal", "distribution of the initial weights", choices=INIT_TYPES)
     init_gain: float = option(0.02, "scale of the initial weights (normal, xavier, orthogonal)", minimum=0.0)
+
+
+@dataclass(frozen=True)
+class TranslatorOptions(NetworkOptions):
+    """Flags of the generators of pix2pix and CycleGAN."""
+
+    ngf: int = option(64, "filters of the generator's outermost layers", scope="identity", minimum=1)
+    no_dropout: bool = option(False, "build the generator without dropout", scope="identity")
+    upsample: str = option(
+        "transpose",
+        "how the generator doubles sizes: transpose, as published; resize or pixelshuffle, which leave no checkerboard",
+        scope="identity",
+        choices=UPSAMPLINGS,
+    )
 
 
 @dataclass(frozen=True)

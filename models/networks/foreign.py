@@ -189,17 +189,25 @@ def _is_convolution(state: State, key: str) -> bool:
 
 def _unet(state: State) -> tuple[str, dict[str, Any], int, int] | None:
     level, downs = "model.model.1.model", 1
-    if not _is_convolution(state, "model.model.0.weight") or not _is_convolution(state, "model.model.3.weight"):
+    found = _upsampling(state, "model.model.3")
+    if not _is_convolution(state, "model.model.0.weight") or found is None:
         return None
     while _is_convolution(state, f"{level}.1.weight"):
         level, downs = f"{level}.3.model", downs + 1
-    names = {8: "unet_256", 7: "unet_128"}
-    if downs not in names:
-        raise UserError(f"a U-Net of {downs} downsamplings: a2b has unet_256 (8) and unet_128 (7)")
-    first = state["model.model.0.weight"]
+    first, (upsample, output_nc) = state["model.model.0.weight"], found
     norm = _norm(state, "model.model.1.model.1", "model.model.1.model.2")
-    values = {"ngf": first.shape[0], "norm": norm, "no_dropout": False}
-    return names[downs], values, first.shape[1], state["model.model.3.weight"].shape[1]
+    values = {"ngf": first.shape[0], "norm": norm, "no_dropout": False, "upsample": upsample}
+    names = {8: "unet_256", 7: "unet_128"}
+    depth = {} if downs in names else {"num_downs": downs}
+    return names.get(downs, "unet"), values | depth, first.shape[1], output_nc
+
+
+def _upsampling(state: State, layer: str) -> tuple[str, int] | None:
+    """Return ``--upsample`` and the output channels of a layer that doubles the size; None where it is none."""
+    for kind, key, axis, share in (("transpose", "", 1, 1), ("resize", ".1", 0, 1), ("pixelshuffle", ".0", 0, 4)):
+        if _is_convolution(state, f"{layer}{key}.weight"):
+            return kind, state[f"{layer}{key}.weight"].shape[axis] // share
+    return None
 
 
 def _resnet(state: State) -> tuple[str, dict[str, Any], int, int] | None:
@@ -213,6 +221,7 @@ def _resnet(state: State) -> tuple[str, dict[str, Any], int, int] | None:
     first = state["model.1.weight"]
     no_dropout = not _is_convolution(state, "model.10.conv_block.6.weight")
     values = {"ngf": first.shape[0], "norm": _norm(state, "model.1", "model.2"), "no_dropout": no_dropout}
+    values["upsample"] = (_upsampling(state, f"model.{10 + len(blocks)}") or ("transpose",))[0]
     return names[len(blocks)], values, first.shape[1], state[last].shape[0]
 
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from models.networks import GENERATORS
-from models.networks.common import NetworkOptions
+from models.networks.common import TranslatorOptions
 from models.networks.dropout import Dropout
 from models.networks.norms import NormLayer, norm_layer, uses_bias
 from models.networks.stages import Join, Keep, Stage
-from util.option import option
+from models.networks.upsampling import around, doubled, doubling, halved, receptive_field
+from util.errors import UserError
 
 
 @dataclass(frozen=True)
-class ResnetOptions(NetworkOptions):
-    ngf: int = option(64, "filters of the generator's outermost layers", scope="identity", minimum=1)
-    no_dropout: bool = option(False, "build the generator without dropout", scope="identity")
+class ResnetOptions(TranslatorOptions):
+    """Nothing beyond what U-Nets have too."""
 
 
 class ResnetBlock(nn.Module):
@@ -50,10 +51,16 @@ class ResnetGenerator(nn.Module):
     scale = 1
 
     def __init__(
-        self, input_nc: int, output_nc: int, n_blocks: int, ngf: int = 64, norm: str = "instance", dropout: bool = True
+        self,
+        input_nc: int,
+        output_nc: int,
+        n_blocks: int,
+        ngf: int = 64,
+        norm: str = "instance",
+        dropout: bool = True,
+        upsample: str = "transpose",
     ) -> None:
         super().__init__()
-        self.receptive_field = 12 + 8 * n_blocks  # pixels to each side: two 3x3 a block, at a quarter of the size
         layer, bias = norm_layer(norm), uses_bias(norm)
         layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(input_nc, ngf, 7, bias=bias)]
         layers += [layer(ngf), nn.ReLU(inplace=True)]
@@ -61,30 +68,60 @@ class ResnetGenerator(nn.Module):
             layers += [nn.Conv2d(width, 2 * width, 3, 2, 1, bias=bias), layer(2 * width), nn.ReLU(inplace=True)]
         layers += [ResnetBlock(4 * ngf, layer, bias, dropout) for _ in range(n_blocks)]
         for width in (2 * ngf, ngf):
-            up = nn.ConvTranspose2d(2 * width, width, 3, 2, 1, output_padding=1, bias=bias)
+            up = doubling(upsample, 2 * width, width, 3, bias=bias)
             layers += [up, layer(width), nn.ReLU(inplace=True)]
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(ngf, output_nc, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
+        up_steps = [doubled(upsample, 3)] * 2
+        steps = [around(3), halved(3), halved(3), around(2 * n_blocks), *up_steps, around(3)]
+        self.receptive_field = receptive_field(steps, 4)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model(x)
+
+    def features(self, x: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """Return what the layers of these numbers make of (N,input_nc,H,W), in order; nothing behind them is run.
+
+        Raises:
+            UserError: there is no such layer.
+        """
+        wrong = [number for number in layers if not 0 <= number < len(self.model)]
+        if wrong:
+            raise UserError(f"--nce_layers {wrong[0]}: the generator's layers are 0 to {len(self.model) - 1}")
+        found: dict[int, Tensor] = {}
+        for number, layer in enumerate(self.model[: max(layers) + 1]):
+            x = layer(x)
+            if number in layers:
+                found[number] = x.clone() if _is_overwritten(self.model, number) else x
+        return [found[number] for number in layers]
 
     def stages(self) -> list[Stage]:
         """Return the layers as a flat list; what is stored has a quarter of the image's height and width."""
         head, rest = list(self.model[:8]), list(self.model[8:])
         flat: list[Stage] = [*head, Keep()]
         for layer in rest:
-            flat += layer.stages() if isinstance(layer, ResnetBlock) else [layer]
+            inner = layer.stages() if isinstance(layer, ResnetBlock) else [layer]
+            flat += list(layer) if isinstance(layer, nn.Sequential) else inner
         return flat
+
+
+def _is_overwritten(layers: nn.Sequential, number: int) -> bool:
+    """Return whether the layer behind one works in place."""
+    return number + 1 < len(layers) and getattr(layers[number + 1], "inplace", False)
 
 
 @GENERATORS.register("resnet_9blocks", options=ResnetOptions)
 def resnet_9blocks(options: ResnetOptions, input_nc: int, output_nc: int) -> ResnetGenerator:
     """ResNet with 9 residual blocks, for 256 pixels and more (Zhu et al. 2017)."""
-    return ResnetGenerator(input_nc, output_nc, 9, options.ngf, options.norm, not options.no_dropout)
+    return _make(options, input_nc, output_nc, 9)
 
 
 @GENERATORS.register("resnet_6blocks", options=ResnetOptions)
 def resnet_6blocks(options: ResnetOptions, input_nc: int, output_nc: int) -> ResnetGenerator:
     """ResNet with 6 residual blocks, for 128 pixels (Zhu et al. 2017)."""
-    return ResnetGenerator(input_nc, output_nc, 6, options.ngf, options.norm, not options.no_dropout)
+    return _make(options, input_nc, output_nc, 6)
+
+
+def _make(options: ResnetOptions, input_nc: int, output_nc: int, n_blocks: int) -> ResnetGenerator:
+    dropout = not options.no_dropout
+    return ResnetGenerator(input_nc, output_nc, n_blocks, options.ngf, options.norm, dropout, options.upsample)

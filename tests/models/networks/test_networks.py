@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from models.networks import DISCRIMINATORS
-from models.networks.common import NORMS
+from models.networks.common import NORMS, UPSAMPLINGS
 from models.networks.initialise import init_weights
 from models.networks.outputs import DiscriminatorOutput
 from models.networks.ranges import UnitRange, in_symmetric_range
 from models.networks.srresnet import SRResNet
+from models.networks.unet import UnetGenerator
 from tests.models.networks.small import BUILT, has, small
 from util.errors import UserError
 
@@ -48,7 +49,7 @@ def images(network: nn.Module, batch: int = 1, dtype: torch.dtype = torch.float3
 
 
 def tensor(output: Tensor | list[DiscriminatorOutput]) -> Tensor:
-    return output if isinstance(output, Tensor) else output[0].logits
+    return output if isinstance(output, Tensor) else torch.cat([scale.logits.flatten(1) for scale in output], 1)
 
 
 @each_generator
@@ -66,10 +67,11 @@ def test_generator_maps_non_square_images_into_its_range(name: str) -> None:
 def test_discriminator_returns_logits_and_features_of_odd_sizes(name: str) -> None:
     network = build("D", name)
     x = images(network, batch=2)
-    (output,) = network(x)
-    assert output.logits.shape[:2] == (2, 1)
-    assert len(output.features) >= 2
-    assert all(feature.shape[0] == 2 and feature.isfinite().all() for feature in output.features)
+    outputs = network(x)
+    for output in outputs:
+        assert output.logits.shape[:2] == (2, 1)
+        assert len(output.features) >= 2
+        assert all(feature.shape[0] == 2 and feature.isfinite().all() for feature in output.features)
     if hasattr(network, "side"):
         return  # linear layers make the verdict
     deepest = [m for m in network.modules() if isinstance(m, nn.Conv2d)][-1]
@@ -184,8 +186,57 @@ def test_enlarging_networks_enlarge_by_their_scale_or_say_which_they_can(name: s
 def test_patchgan_of_three_layers_sees_70_pixels() -> None:
     network = build("D", "basic", norm="none")
     x = torch.zeros(1, 3, 128, 128, requires_grad=True)
-    logits = tensor(network(x))
+    logits = network(x)[0].logits
     assert logits.shape == (1, 1, 14, 14)
     (gradient,) = torch.autograd.grad(logits[0, 0, 7, 7], x)
     seen = gradient.abs().sum((0, 1)).nonzero()
     assert (seen.amax(0) - seen.amin(0) + 1).tolist() == [70, 70]
+
+
+def test_each_scale_of_the_multiscale_discriminator_sees_the_image_at_half_the_size() -> None:
+    network = build("D", "multiscale", num_D=3, n_layers_D=3)
+    x = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(0))
+    outputs = network(x)
+    assert [tuple(output.logits.shape[2:]) for output in outputs] == [(10, 14), (4, 6), (1, 2)]
+    torch.testing.assert_close(outputs[1].logits, network.scales[1](network.shrink(x))[0].logits)
+    with pytest.raises(UserError, match="95x96 .*96;.*--num_D"):
+        network(x[..., :95])
+
+
+@pytest.mark.parametrize(("downs", "count"), [(8, 54_413_955), (7, 41_828_995)])
+def test_unets_of_any_depth_are_the_established_ones_where_these_exist(downs: int, count: int) -> None:
+    named = {8: "unet_256", 7: "unet_128"}[downs]
+    ours, theirs = build("G", "unet", num_downs=downs, no_dropout=False), build("G", named, no_dropout=False)
+    assert str(ours) == str(theirs)
+    ours.load_state_dict(theirs.state_dict())
+    with torch.device("meta"):
+        made = UnetGenerator(3, 3, downs)
+    assert sum(p.numel() for p in made.parameters()) == count
+
+
+@pytest.mark.parametrize("downs", (2, 4, 9))
+def test_unets_halve_as_often_as_asked(downs: int) -> None:
+    network = build("G", "unet", 1, num_downs=downs, norm="none")
+    assert network.size_multiple == 2**downs
+    assert network(torch.zeros(1, 3, 2**downs, 2 ** (downs + 1))).shape == (1, 2, 2**downs, 2 ** (downs + 1))
+
+
+@pytest.mark.parametrize("kind", UPSAMPLINGS)
+@pytest.mark.parametrize("name", ("unet", "resnet_6blocks"))
+def test_only_transposed_convolutions_begin_with_a_checkerboard(name: str, kind: str) -> None:
+    """Weights that are equal within each layer's output channel make a flat image of a flat one, or a checkerboard."""
+    network = build("G", name, norm="none", upsample=kind, n_blocks=1, gain=0.3).double().eval()
+    x = torch.full((1, 3, 96, 96), 0.3, dtype=torch.float64)
+    with torch.no_grad():
+        middle = network(x)[..., 40:56, 40:56]
+    rough = (middle - middle.mean((2, 3), keepdim=True)).abs().max() / middle.abs().max()
+    assert (rough > 1e-3) == (kind == "transpose")
+
+
+@pytest.mark.parametrize("kind", ("resize", "pixelshuffle"))
+@pytest.mark.parametrize("name", ("unet", "resnet_6blocks"))
+def test_other_ways_up_have_right_gradients(name: str, kind: str) -> None:
+    network = build("G", name, 2, upsample=kind).double()
+    x = images(network, 2, torch.float64)
+    weight = torch.rand(network(x).shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    check_along_a_direction(network, lambda: (network(x) * weight).mean())

@@ -8,6 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from inference.tiling.layered import LayeredRun
+from inference.tiling.local import assemble
+from inference.tiling.sources import TensorSource
 from models.networks.common import NORMS
 from models.networks.initialise import init_weights
 from models.networks.ranges import in_symmetric_range
@@ -55,7 +58,23 @@ def extent(network: Any, column: int, height: int, width: int) -> tuple[float, f
 @pytest.mark.parametrize(("name", "scale"), variants())
 @torch.no_grad()
 def test_the_receptive_field_is_what_is_declared(name: str, scale: int) -> None:
-    network: Any = open_all_paths(build(name, ngf=1, norm="none", scale=scale))
+    check_receptive_field(build(name, ngf=1, norm="none", scale=scale))
+
+
+@pytest.mark.parametrize("kind", ("resize", "pixelshuffle"))
+@pytest.mark.parametrize("name", ("unet", "resnet_6blocks"))
+@torch.no_grad()
+def test_other_ways_up_run_in_tiles_too(name: str, kind: str) -> None:
+    check_receptive_field(build(name, ngf=1, norm="none", upsample=kind))
+    network: Any = build(name, norm="instance", upsample=kind)
+    x = torch.rand(1, 3, 16, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    assert torch.equal(run_stages(network.stages(), x.clone()), network(x.clone()))
+    tiles = LayeredRun(network.stages(), TensorSource(x), 8, network.size_multiple, device=x.device).tiles()
+    torch.testing.assert_close(assemble(tiles, 16, 32), network(x), rtol=1e-4, atol=1e-5)
+
+
+def check_receptive_field(network: Any) -> None:
+    network = open_all_paths(network)
     if not hasattr(network, "receptive_field"):
         pytest.skip("runs whole")
     multiple, reach = network.size_multiple, network.receptive_field
@@ -96,7 +115,7 @@ def staged() -> list[Any]:
 @torch.no_grad()
 def test_the_list_of_stages_is_the_network(name: str, scale: int, norm: str) -> None:
     network: Any = build(name, norm=norm, scale=scale)
-    side = max(network.size_multiple, 12)
+    side = -(-12 // network.size_multiple) * network.size_multiple
     x = torch.rand(1, 3, side, 2 * side, generator=torch.Generator().manual_seed(0)) * 2 - 1
     assert torch.equal(run_stages(network.stages(), x.clone()), network(x.clone()))
     in_symmetric_range(network)

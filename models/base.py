@@ -112,7 +112,10 @@ class TranslationModel(nn.Module):
     @torch.no_grad()
     def predict(self, batch: Batch) -> Images:
         """Return all images worth showing for a batch, inputs included, by label."""
-        images = self.forward(batch)
+        return self.shown(batch, self.forward(batch))
+
+    def shown(self, batch: Batch, images: Images) -> Images:
+        """Return inputs and generated images by label, in the order pages show them."""
         inputs = {f"real_{side}": batch[side] for side in ("A", "B") if side in batch}
         available = inputs | images
         return {label: available[label] for label in self.visuals if label in available}

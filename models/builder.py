@@ -46,6 +46,10 @@ class Builder:
         make, options = self.choices["netD"]
         return self._initialised(make(options, input_nc), options)
 
+    def like_generator(self, network: nn.Module) -> nn.Module:
+        """Return a method's own small network, its weights filled as those of ``--netG`` are."""
+        return self._initialised(network, self.choices["netG"][1])
+
     def adversarial_loss(self) -> Any:
         """Return the ``--gan_mode`` loss."""
         make, options = self.choices["gan_mode"]

@@ -1,4 +1,4 @@
-"""What a judge costs and teaches, by hand; penalties that come rarely weigh as much; and all of it survives a resume."""
+"""What a judge costs and teaches, by hand; penalties that come rarely weigh as much."""
 
 from __future__ import annotations
 

@@ -16,16 +16,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 
 from evaluation import perceptual
+from evaluation.bootstrap import intervals
 from evaluation.perceptual import Lpips
-from evaluation.table import LOWER_IS_BETTER, better_lines, format_rows, sorted_metrics
+from evaluation.structure import multiscale, structural_similarity
+from evaluation.table import LOWER_IS_BETTER, better_lines, format_rows, interval_line, sorted_metrics
 from util.errors import UserError
 from util.files import write_text
 
-_SSIM_WINDOW, _C1, _C2 = 11, 0.01**2, 0.03**2
 _said: set[str] = set()
 
 
@@ -62,6 +62,8 @@ def evaluate_pair(
 ) -> dict[str, float]:
     """Compare a result with the truth: ``psnr`` (dB), ``ssim``, ``rmse`` and ``mae`` (file units), ``lpips``.
 
+    ``ms_ssim`` too where the shorter side has more than 160 pixels, which its five scales need.
+
     Pixels that are not finite in either image are left out (LPIPS sees black there). 8-bit files count as 0..255.
 
     Args:
@@ -86,7 +88,8 @@ def evaluate_pair(
         return dict.fromkeys(("psnr", "ssim", "rmse", "mae"), math.nan)
     difference = fake[valid].astype(np.float64) - real[valid].astype(np.float64)
     unit_fake, unit_real = (_unit(image, valid, low, high) for image in (fake, real))
-    row = {"psnr": _psnr(difference, high - low), "ssim": _ssim(unit_fake, unit_real, _counted(valid, inside))}
+    row = {"psnr": _psnr(difference, high - low), "ssim": structural_similarity(unit_fake, unit_real, valid, inside)}
+    row |= multiscale(unit_fake, unit_real, valid)
     row |= {"rmse": float(np.sqrt(np.mean(difference**2))), "mae": float(np.mean(np.abs(difference)))}
     if lpips is not None:
         row["lpips"] = lpips(unit_fake.clip(0, 1), unit_real.clip(0, 1))
@@ -96,37 +99,6 @@ def evaluate_pair(
 def _psnr(difference: np.ndarray, data_range: float) -> float:
     squared = float(np.mean(difference**2))  # torchmetrics gives the same, but takes seconds to import
     return 10 * math.log10(data_range**2 / squared) if squared else math.inf
-
-
-def _counted(valid: np.ndarray, inside: bool) -> np.ndarray:
-    """Return the pixels (H,W) at which SSIM is averaged."""
-    if not inside:
-        return valid
-    margin = _SSIM_WINDOW // 2
-    counted = np.zeros_like(valid)
-    counted[margin:-margin, margin:-margin] = valid[margin:-margin, margin:-margin]
-    return counted
-
-
-def _ssim(fake: np.ndarray, real: np.ndarray, valid: np.ndarray) -> float:
-    """Return the mean SSIM (Wang et al. 2004) over the valid pixels; NaN for images smaller than its window.
-
-    The map is torchmetrics' in float64, blurred by OpenCV since torch takes thirty times as long for float64.
-    Images are in units of the range.
-    """
-    if min(valid.shape) < _SSIM_WINDOW or not valid.any():
-        return math.nan
-    moments = (fake, real, fake * fake, real * real, fake * real)
-    mean_f, mean_r, square_f, square_r, product = (_blur(moment) for moment in moments)
-    both, squares = mean_f * mean_r, mean_f**2 + mean_r**2
-    luminance = (2 * both + _C1) / (squares + _C1)
-    structure = (2 * (product - both) + _C2) / (square_f + square_r - squares + _C2)
-    return float((luminance * structure)[valid].mean())
-
-
-def _blur(image: np.ndarray) -> np.ndarray:
-    blurred = cv2.GaussianBlur(image, (_SSIM_WINDOW, _SSIM_WINDOW), 1.5, borderType=cv2.BORDER_REFLECT_101)
-    return blurred.reshape(image.shape)
 
 
 def _unit(image: np.ndarray, valid: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -163,6 +135,8 @@ class MetricTable:
     def __init__(self) -> None:
         self.rows: dict[str, dict[str, float]] = {}
         self.baselines: dict[str, dict[str, float]] = {}
+        self.of_sets: dict[str, float] = {}
+        self.measured_by: dict[str, str] = {}  # metric -> the network and file, for those that depend on one
         self.beside: dict[str, dict[str, dict[str, float]]] = {}  # baseline -> image -> metrics
 
     def add(self, name: str, row: Mapping[str, float]) -> None:
@@ -172,6 +146,11 @@ class MetricTable:
     def add_baseline(self, name: str, row: Mapping[str, float]) -> None:
         """Add the mean metrics of something simpler, such as the mean map."""
         self.baselines[name] = dict(row)
+
+    def add_of_sets(self, values: Mapping[str, float], measured_by: str) -> None:
+        """Add metrics of all results together against all targets, such as FID."""
+        self.of_sets |= values
+        self.measured_by |= dict.fromkeys(values, measured_by)
 
     def add_beside(self, baseline: str, name: str, row: Mapping[str, float]) -> None:
         """Add what something simpler, such as bicubic enlargement, scores on one image; its mean is a baseline."""
@@ -193,14 +172,18 @@ class MetricTable:
     @property
     def metrics(self) -> list[str]:
         """Return the metrics that any image or baseline has, in the established order."""
-        return sorted_metrics([*self.rows.values(), *self.baselines.values()])
+        return sorted_metrics([*self.rows.values(), *self.baselines.values(), self.of_sets])
 
     def summary(self) -> dict[str, float]:
-        """Return the means over all images whose value is finite; infinite where every image is identical.
+        """Return the means over all images whose value is finite, infinite where every image is identical; and of sets.
 
         ``rmse`` is the root of the mean square, as over all pixels of equally large images: comparable with baselines.
         """
-        return mean_row(list(self.rows.values()))
+        return mean_row(list(self.rows.values())) | self.of_sets
+
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """Return between which values the means would lie in 95 % of other draws of as many images."""
+        return intervals(list(self.rows.values()))
 
     def finish(self) -> None:
         """Take the means of what was added beside the images."""
@@ -214,7 +197,8 @@ class MetricTable:
     def format_table(self) -> str:
         """Return the means beside the baselines, for printing."""
         table = format_rows({f"model ({len(self.rows)} images)": self.summary()} | self.baselines)
-        return "\n".join([table, *better_lines(self.better(), len(self.rows))])
+        lines = [*interval_line(self.intervals()), *better_lines(self.better(), len(self.rows))]
+        return "\n".join([table, *lines])
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``metrics.json`` holds."""
@@ -222,6 +206,8 @@ class MetricTable:
             "count": len(self.rows),
             "identical": self.identical(),
             "mean": _plain(self.summary()),
+            "interval": {metric: list(ends) for metric, ends in self.intervals().items()},
+            "measured_by": self.measured_by,
             "baselines": {name: _plain(row) for name, row in self.baselines.items()},
             "better": self.better(),
             "beside": {
@@ -235,7 +221,7 @@ class MetricTable:
 
     def write(self, folder: pathlib.Path) -> None:
         """Write ``metrics.json`` and ``metrics.csv``; without rows remove those that an earlier test has left."""
-        if not self.rows:
+        if not self.rows and not self.of_sets:
             for name in ("metrics.json", "metrics.csv"):
                 (folder / name).unlink(missing_ok=True)
             return

@@ -15,7 +15,7 @@ from dominate.util import raw
 from PIL import Image
 
 from evaluation.style import image_row, new_page, options_fold, printable
-from evaluation.table import better_lines, format_number, sorted_metrics, title
+from evaluation.table import better_lines, format_number, interval_line, sorted_metrics, title
 from util.files import atomic_file, write_text
 
 ROWS_PER_PAGE = 200
@@ -33,6 +33,9 @@ class Summary(Protocol):
 
     def summary(self) -> dict[str, float]:
         """Return the mean metrics."""
+
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """Return the intervals of the means."""
 
     def better(self) -> dict[str, dict[str, int]]:
         """Return by baseline and metric on how many images the model is better."""
@@ -158,7 +161,8 @@ class ResultsPage:
                     html.td(printable(name))
                     for metric in metrics:
                         html.td(format_number(metric, row.get(metric, float("nan"))), cls="number")
-        for line in better_lines(self._table.better(), len(self._table.rows)):
+        table = self._table
+        for line in [*interval_line(table.intervals()), *better_lines(table.better(), len(table.rows))]:
             html.p(printable(line), cls="soft")
 
     def _navigation(self, current: int) -> None:

@@ -6,15 +6,20 @@ import math
 from collections.abc import Iterable, Mapping
 
 METRICS = {
-    **{"psnr": "PSNR", "ssim": "SSIM", "psnr_y": "PSNR Y", "ssim_y": "SSIM Y"},
-    **{"lpips": "LPIPS", "rmse": "RMSE", "mae": "MAE"},
+    **{"psnr": "PSNR", "ssim": "SSIM", "ms_ssim": "MS-SSIM", "psnr_y": "PSNR Y", "ssim_y": "SSIM Y"},
+    **{"lpips": "LPIPS", "rmse": "RMSE", "mae": "MAE", "fid": "FID", "kid": "KID"},
+    **{"fid_torchvision": "FID (torchvision Inception)", "kid_torchvision": "KID (torchvision Inception)"},
+    **{"fid_lite0": "FID (EfficientNet-lite0)", "kid_lite0": "KID (EfficientNet-lite0)"},
 }
 WIDTHS = ("narrow", "medium", "wide")  # classes of holes
 METRICS |= {"hole_psnr": "PSNR in holes", "hole_mae": "MAE in holes"}
 METRICS |= {f"hole_psnr_{width}": f"PSNR in {width} holes" for width in WIDTHS}
 METRICS |= {f"lpips_{width}": f"LPIPS, {width} holes" for width in WIDTHS}
-LOWER_IS_BETTER = ("lpips", "rmse", "mae", "hole_mae", *(f"lpips_{width}" for width in WIDTHS))
-_PLACES = {"psnr": 2, "ssim": 4, "psnr_y": 2, "ssim_y": 4, "lpips": 4}
+LOWER_IS_BETTER = (
+    *("lpips", "rmse", "mae", "fid", "kid", "hole_mae", *(f"lpips_{width}" for width in WIDTHS)),
+    *("fid_torchvision", "kid_torchvision", "fid_lite0", "kid_lite0"),
+)
+_PLACES = {"psnr": 2, "ssim": 4, "ms_ssim": 4, "psnr_y": 2, "ssim_y": 4, "lpips": 4}
 _PLACES |= {f"{metric}_{width}": places for width in WIDTHS for metric, places in (("hole_psnr", 2), ("lpips", 4))}
 _PLACES |= {"hole_psnr": 2}
 
@@ -47,6 +52,15 @@ def format_rows(rows: Mapping[str, Mapping[str, float]]) -> str:
         lines.append([name, *(format_number(metric, row.get(metric, math.nan)) for metric in metrics)])
     widths = [max(len(line[column]) for line in lines) for column in range(len(metrics) + 1)]
     return "\n".join(_columns(line, widths) for line in lines)
+
+
+def interval_line(found: Mapping[str, tuple[float, float]]) -> list[str]:
+    """Return one line with the intervals of the means, or none."""
+    shown = (
+        f"{title(metric)} {' to '.join(format_number(metric, end) for end in found[metric])}"
+        for metric in sorted_metrics([dict.fromkeys(found, 0.0)])
+    )
+    return [f"95 % intervals of the means (bootstrap over images): {', '.join(shown)}"] if found else []
 
 
 def better_lines(better: Mapping[str, Mapping[str, int]], images: int) -> list[str]:

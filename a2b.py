@@ -17,7 +17,8 @@ from typing import Any
 
 from torch import nn
 
-from commands.opened_run import open_run, open_weights
+from commands.joined_runs import open_runs, options_of
+from inference.settings import ENSEMBLES
 from inference.translator import Translator
 from models.builder import Builder, Channels
 from models.networks import DISCRIMINATORS, GENERATORS
@@ -29,21 +30,29 @@ __all__ = ["Translator", "build_discriminator", "build_generator", "load"]
 
 
 def load(
-    path: str | os.PathLike[str], *, epoch: str = "latest", direction: str | None = None, gpu_ids: str = "0"
+    *paths: str | os.PathLike[str],
+    ensemble: str | None = None,
+    epoch: str = "latest",
+    direction: str | None = None,
+    gpu_ids: str = "0",
 ) -> Translator:
-    """Return a translator for a run folder or a weight file (.pth or .safetensors).
+    """Return a translator for a run folder or a weight file (.pth or .safetensors), or for several together.
 
     Args:
-        path: ``checkpoints/NAME``, or one generator's weights; their architecture is read off the file.
+        paths: ``checkpoints/NAME``, or one generator's weights; their architecture is read off the file.
+        ensemble: how several are joined: "mean" (if left out), "median", "vote", or "weights" for the average of
+            their weights.
         epoch: which weights of a run folder.
         direction: which generator of a two-sided run, "AtoB" or "BtoA"; the one it was trained in if left out.
         gpu_ids: a GPU's number, or "-1" for the CPU, which is also used where there is no GPU.
 
     Raises:
-        UserError: there is no such run, or the file holds no known generator.
+        UserError: there is no such run, a file holds no known generator, or they cannot be joined.
     """
-    path = pathlib.Path(path)
-    return open_weights(path, gpu_ids) if path.is_file() else open_run(path, epoch, direction, gpu_ids)
+    if not paths or ensemble not in (None, *ENSEMBLES):
+        raise UserError(f"a2b.load: name at least one run, and ensemble as one of {', '.join(ENSEMBLES)}")
+    members = [options_of(pathlib.Path(path), epoch, direction, gpu_ids) for path in paths]
+    return open_runs(members, ensemble).translator()
 
 
 def build_generator(name: str, input_nc: int = 3, output_nc: int = 3, seed: int = 0, **options: Any) -> nn.Module:

@@ -13,7 +13,7 @@ import time
 import numpy as np
 import torch
 
-from commands.opened_run import open_run
+from commands.joined_runs import open_run
 from data.readers import read_image
 from inference.predictor import Predictor
 from inference.settings import InferenceOptions

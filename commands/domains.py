@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from commands.build import build_dataset
-from commands.opened_run import saved_domains
 from data.value_range import ValueRange
 from inference.domain import Domain, fit_domains
 from inference.domains import Domains
@@ -17,14 +16,16 @@ from options.saved import recorded
 from util.errors import UserError
 
 
-def open_data(options: Options, folder: pathlib.Path, sides: Mapping[str, str]) -> tuple[Any, Domains]:
+def open_data(options: Options, saved: Mapping[str, Domain], sides: Mapping[str, str]) -> tuple[Any, Domains]:
     """Return the data set to translate and the domains of the model's images.
+
+    Args:
+        saved: what training kept, by side.
 
     Raises:
         UserError: the data cannot be opened, or its files are of another depth than the run was trained on and
             nothing says how their values correspond.
     """
-    saved = saved_domains(options, folder)
     dataset = build_dataset(options, train=False, ranges=_ranges(saved))
     found = {side: file_format.dtype for side, file_format in dataset.formats.items()}
     fitted = fit_domains(saved, found, f"--dataroot {options.values['dataroot']}")

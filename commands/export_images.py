@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from commands.domains import open_data
+from commands.opened_run import saved_domains
 from data.loader import sample_seed
 from data.value_range import spread
 from inference.export.settings import ExportFileOptions
@@ -48,14 +49,14 @@ class ExportImages:
         if folder is not None:
             direction = ["--direction", self.run.direction] if self.run.direction else []
             options = TestOptions().parse([*words, *direction, "--model", "test", "--dataroot", folder])
-            return open_data(options, self.folder, {"real": "A", "fake": "B"})[0], "A"
+            return open_data(options, saved_domains(options, self.folder), {"real": "A", "fake": "B"})[0], "A"
         options = TestOptions().parse([*words, "--dataroot", str(self._dataroot(phase)), "--phase", phase])
         if options.values["model"] == "test":
             raise UserError(
                 f"{self.folder}: nothing says which images it was trained on; name a folder: {_FLAGS[phase]}"
             )
         side = "B" if self.one_sided.values["model_suffix"] == "_B" else "A"
-        return open_data(options, self.folder, {"A": "A", "B": "B"})[0], side
+        return open_data(options, saved_domains(options, self.folder), {"A": "A", "B": "B"})[0], side
 
     def _dataroot(self, phase: str) -> pathlib.Path:
         root = self.files.dataroot or recorded(self.folder, "dataroot")

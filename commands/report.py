@@ -28,11 +28,13 @@ Baselines = Callable[[Sequence[str]], dict[str, Row]]
 
 
 def results_folder(options: Options) -> pathlib.Path:
-    """Return ``<results_dir>/<name>/<phase>_<epoch>[_iter<N>]``."""
+    """Return ``<results_dir>/<name>/<phase>_<epoch>[_iter<N>][_<ensemble>]``."""
     values = options.values
     label = f"{values['phase']}_{values['epoch']}"
     if values["load_iter"]:
         label += f"_iter{values['load_iter']}"
+    if values["ensemble"]:
+        label += f"_{values['ensemble']}"
     return pathlib.Path(values["results_dir"]) / values["name"] / label
 
 

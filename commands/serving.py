@@ -7,13 +7,12 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from commands.opened_run import translator_of
+from commands.joined_runs import open_named
 from inference.server.runs import ServedRun
 from inference.server.settings import ServerOptions
 from options.resolve import Options
 from options.serve_options import ServedRunsOptions, words_for_testing
 from options.test_options import TestOptions
-from training.run_folder import run_folder
 from util.device import choose_device
 from util.errors import UserError
 
@@ -31,12 +30,10 @@ class ServingSession:
         self.devices = [self._open(gpu, options) for gpu in self.runs.gpu_ids.split(",")]
 
     def _open(self, gpu: str, options: Options) -> dict[str, ServedRun]:
-        runs = {}
-        for name in self.runs.name:
-            folder = run_folder(self.runs.checkpoints_dir, name)
-            translator = translator_of(TestOptions().parse(words_for_testing(options, name, gpu)), folder)
-            runs[name] = ServedRun(name, translator)
-        return runs
+        """Return the runs, and with ``--ensemble`` what they are together, under all their names."""
+        names = [*self.runs.name, *([",".join(self.runs.name)] if options.values["ensemble"] else [])]
+        runs = {name: TestOptions().parse(words_for_testing(options, name, gpu)) for name in names}
+        return {name: ServedRun(name, open_named(run).translator()) for name, run in runs.items()}
 
     def run(self) -> int:
         """Serve until Ctrl-C or a termination signal; return the exit code."""
@@ -67,7 +64,7 @@ class ServingSession:
             print(
                 f"note: whoever reaches {options.host} can use this server; --token asks for a secret", file=sys.stderr
             )
-        print(f"serving {', '.join(self.runs.name)}; the API is described at {address}openapi.json")
+        print(f"serving {' | '.join(self.devices[0])}; the API is described at {address}openapi.json")
         if options.page:
             print(f"open {address}{f'?token={options.token}' if options.token else ''}", flush=True)
 

@@ -14,7 +14,8 @@ from tqdm import tqdm
 from commands.baselines import baseline_rows
 from commands.build import describe_networks
 from commands.domains import open_data, tell_of_split
-from commands.opened_run import folder_of, load_model, predictor_of, saved_domains
+from commands.joined_runs import open_named
+from commands.opened_run import folder_of
 from commands.report import Report
 from data.loader import sample_seed
 from evaluation.measurement import Measurement, measurement_for
@@ -41,8 +42,10 @@ class TestingSession:
         self.run_folder = folder_of(options)
         print(format_options(options, everything=values["dry_run"] or values["verbose"]), end="")
         self.ranks = join_ranks(choose_device(values["gpu_ids"]))
-        self.model = load_model(options, self.run_folder)
-        print(describe_networks(self.model, values["verbose"]))
+        self.opened = open_named(options)
+        self.model = self.opened.ensemble.members[0].model
+        for member in self.opened.ensemble.members:
+            print(describe_networks(member.model, values["verbose"]))
         if values["epoch"] == LABEL:
             print(describe_best(self.run_folder))
 
@@ -60,14 +63,14 @@ class TestingSession:
     def _run(self) -> int:
         values = self.options.values
         sides = {**self.model.visuals, UNCERTAINTY: self.model.visuals.get(self.model.result, "B")}
-        dataset, domains = open_data(self.options, self.run_folder, sides)
+        dataset, domains = open_data(self.options, self.opened.domains, sides)
         tell_of_split(self.options, self.run_folder, dataset)
-        if not dataset.pairs and any(domain.luma for domain in saved_domains(self.options, self.run_folder).values()):
+        if not dataset.pairs and any(domain.luma for domain in self.opened.domains.values()):
             print("note: brightness alone; --input FOLDER --output FOLDER gives results in colour", file=sys.stderr)
         if self.ranks.first:
             with contextlib.suppress(OSError):  # the run may lie where nothing can be written
                 save_options(self.options, self.run_folder, "test")
-        predictor = predictor_of(self.options, self.model)
+        predictor = self.opened.predictor()
         count = min(len(dataset), values["num_test"] or sys.maxsize)
         arithmetic = self._settle(predictor, dataset, count)
         report = Report(

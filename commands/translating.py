@@ -7,7 +7,7 @@ import sys
 
 from tqdm import tqdm
 
-from commands.opened_run import folder_of, translator_of
+from commands.joined_runs import open_named
 from inference.folders import Outcome, list_work, translate_files
 from inference.video import VIDEO_SUFFIXES
 from options.resolve import Options
@@ -26,7 +26,7 @@ class TranslatingSession:
         self.source, self.target = (pathlib.Path(values[name]).expanduser() for name in ("input", "output"))
         self.work = list_work(self.source, self.target)
         self.skip_existing = values["skip_existing"]
-        self.translator = translator_of(options, folder_of(options))
+        self.translator = open_named(options).translator()
 
     def run(self) -> int:
         """Translate every file; return 0, 1 when some failed, or 130 after Ctrl-C. What is done is kept."""

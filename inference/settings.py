@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from util.option import option
 
-
 ENSEMBLES = ("mean", "median", "vote", "weights")
 
 

@@ -9,6 +9,7 @@ from inference.settings import EngineOptions, InferenceOptions
 from options.base_options import BaseOptions
 from options.resolve import Options
 from options.schema import Component
+from options.test_options import as_words
 from training.run_folder import run_folder
 from util.errors import UserError
 from util.option import option
@@ -55,6 +56,8 @@ class ServeOptions(BaseOptions):
             folder = run_folder(values["checkpoints_dir"], name)
             if not folder.is_dir():
                 raise UserError(f"{folder}: no such run; check --name and --checkpoints_dir")
+        if values["ensemble"] and len(values["name"]) == 1:
+            raise UserError(f"--ensemble {values['ensemble']} joins runs: name several by commas, such as --name a,b")
         if values["classifier_weights"] and not values["classifier"]:
             raise UserError("--classifier_weights: name their architecture too, such as --classifier resnet50")
         return options
@@ -65,6 +68,8 @@ def words_for_testing(options: Options, name: str, gpu: str) -> list[str]:
     runs = options.of(ServedRunsOptions)
     flags: dict[str, object] = {"name": name, "checkpoints_dir": runs.checkpoints_dir, "epoch": runs.epoch}
     flags |= {"model": "test", "dataroot": ".", "gpu_ids": gpu, "direction": runs.direction}
-    flags |= {"plugin": ",".join(runs.plugin) or None}
+    flags |= {"plugin": runs.plugin or None}
     flags |= dataclasses.asdict(options.of(InferenceOptions)) | dataclasses.asdict(options.of(EngineOptions))
-    return [word for flag, value in flags.items() if value is not None for word in (f"--{flag}", str(value))]
+    if name in runs.name:
+        flags["ensemble"] = None  # which is served beside its members
+    return as_words({flag: value for flag, value in flags.items() if value is not None})

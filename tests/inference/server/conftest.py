@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import a2b
-from commands.opened_run import open_run
+from commands.joined_runs import open_run
 from inference.server.runs import ServedRun
 from inference.server.service import Service
 from inference.server.settings import ServerOptions

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from commands.opened_run import folder_of, load_model, saved_domains
+from data.masks_files import parse_colour
 from inference.domain import Domain
 from inference.engines.engines import Calibration, Engines
 from inference.ensemble import Ensemble, Member, common_domains, soup, units_of
 from inference.export.settings import ExportFileOptions
+from inference.holes import HoleSource
 from inference.predictor import Predictor
 from inference.settings import EngineOptions, InferenceOptions
 from inference.translator import Translator
@@ -52,7 +54,8 @@ class OpenedRuns:
         luma = any(domain.luma for domain in self.domains.values())
         if values["weights"]:  # which say nothing of it: a file that enlarges one channel
             luma = predictor.scale > 1 and values["input_nc"] == values["output_nc"] == 1
-        return Translator(predictor, (values["input_nc"], values["output_nc"]), self.domains, luma=luma)
+        channels = values["input_nc"], values["output_nc"]
+        return Translator(predictor, channels, self.domains, luma=luma, holes=_holes(values))
 
 
 def open_runs(members: Sequence[Options], how: str | None = None) -> OpenedRuns:
@@ -74,6 +77,17 @@ def open_runs(members: Sequence[Options], how: str | None = None) -> OpenedRuns:
     if how == "weights":
         how, joined = None, [_soup(members, joined)]
     return OpenedRuns(members[0], Ensemble(joined, how or "mean", domains.get("B")), domains)
+
+
+def _holes(values: Mapping[str, Any]) -> HoleSource | None:
+    """Return what finds the holes of single images, None where the method fills none."""
+    if "hole_colour" not in values:
+        return None
+    damage = parse_colour(values["hole_colour"], values["hole_tolerance"]) if values["hole_colour"] else None
+    mask = pathlib.Path(values["mask"]).expanduser() if values["mask"] else None
+    if mask is not None and not mask.exists():
+        raise UserError(f"--mask {mask}: no such file or folder")
+    return HoleSource(mask, values["invert_masks"], damage)
 
 
 def open_named(options: Options) -> OpenedRuns:
@@ -126,7 +140,7 @@ def options_of(path: pathlib.Path, epoch: str, direction: str | None, gpu_ids: s
     words = {"dataroot": ".", "precision": "fp32", "gpu_ids": gpu_ids}
     if path.is_file():
         return TestOptions().parse(as_words(words | {"weights": str(path)}))
-    words |= {"name": path.name, "checkpoints_dir": str(path.parent), "epoch": epoch, "model": "test"}
+    words |= {"name": path.name, "checkpoints_dir": str(path.parent), "epoch": epoch, "input": "."}
     return TestOptions().parse(as_words(words | ({"direction": direction} if direction else {})))
 
 

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from data.inpaint_dataset import with_hole
 from data.readers import read_image, read_info
+from data.sample import fit_channels
 from data.streams import read_metadata, write_blocks
 from data.value_range import DTYPE_RANGES
 from data.writers import as_hwc
 from inference.brightness import network_values, painted
 from inference.domain import Domain, fit_domains
+from inference.holes import HoleSource
 from inference.large import LargeFile, fits_in_memory
 from inference.outputs import to_file_values
 from inference.predictor import Predictor
@@ -34,6 +37,7 @@ class Translator:
         channels: of the input and the output.
         domains: "A" and "B" as the run has saved them; without them an image's dtype gives the range of both.
         luma: whether the network sees Y alone, and results take their colours from the image.
+        holes: what finds the holes, where the model fills such.
     """
 
     def __init__(
@@ -43,15 +47,17 @@ class Translator:
         domains: Mapping[str, Domain] | None = None,
         *,
         luma: bool = False,
+        holes: HoleSource | None = None,
     ) -> None:
         self.predictor, self.channels, self.domains = predictor, channels, dict(domains or {})
-        self.luma = luma
+        self.luma, self.holes = luma, holes
 
-    def __call__(self, image: Image.Image | np.ndarray) -> Any:
+    def __call__(self, image: Image.Image | np.ndarray, mask: Image.Image | np.ndarray | None = None) -> Any:
         """Translate one image of any size.
 
         Args:
             image: a PIL image, or an array H x W or H x W x C of uint8, uint16 or float32 file values.
+            mask: for a model that fills holes, H x W, above zero in the hole; without it transparent pixels are.
 
         Returns:
             The same kind. Values and dtype are those of the target domain that the run was trained on; 16-bit
@@ -61,20 +67,23 @@ class Translator:
             UserError: the network cannot take this number of channels or this shape, or the run says nothing of this
                 dtype.
         """
+        hole = None if mask is None else np.asarray(mask)
         if isinstance(image, np.ndarray):
-            return self._translate(image)
+            return self._translate(image, hole)
         if not _is_pil(image):
             raise TypeError(
                 f"an image as {type(image).__name__}: give a PIL image or a NumPy array; for files there is "
                 "translate.file(source, target)"
             )
-        return _to_pil(self._translate(_from_pil(image)))
+        return _to_pil(self._translate(_from_pil(image, alpha=self.holes is not None), hole))
 
-    def _translate(self, array: np.ndarray) -> np.ndarray:
+    def _translate(self, array: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
         if array.dtype.name not in DTYPE_RANGES:
             raise TypeError(f"an image of {array.dtype}: convert it to uint8, uint16 or float32")
         if array.ndim not in (2, 3) or 0 in array.shape:
             raise UserError(f"image: an array of {array.shape}; give H x W or H x W x C values, at least one pixel")
+        if self.holes is not None:
+            return self._filled(as_hwc(array), mask)
         target = self.domains_of(array.dtype.name)[1]
         result = self.predictor(self._batch(array))[self.predictor.model.result]
         values = to_file_values(result[0], target.range, target.format.dtype)
@@ -82,10 +91,31 @@ class Translator:
             values = painted(values, as_hwc(array))
         return values[..., 0] if array.ndim == 2 and values.shape[2] == 1 else values
 
-    def _batch(self, array: np.ndarray) -> dict[str, torch.Tensor]:
+    def _filled(self, array: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+        """Return an image H x W x C with its hole filled, its other pixels as they are."""
+        assert self.holes is not None
+        image, hole = self.holes.find(array, mask)
+        known = fit_channels(image, self.channels[1], pathlib.Path("image"), "output_nc")
+        target = self.domains_of(array.dtype.name)[1]
+        result = self.predictor(self._batch(array, mask))[self.predictor.model.result]
+        values = to_file_values(result[0], target.range, target.format.dtype)
+        return np.where(hole[..., None], values, known) if values.dtype == known.dtype else values
+
+    def _batch(self, array: np.ndarray, mask: np.ndarray | None = None) -> dict[str, torch.Tensor]:
+        if self.holes is not None:
+            return self._batch_with_hole(*self.holes.find(as_hwc(array), mask))
         source = self.domains_of(array.dtype.name)[0]
         fitted = network_values(as_hwc(array), self.channels[0], pathlib.Path("image"), luma=self.luma)
         return {"A": torch.from_numpy(source.range.normalize(fitted)).permute(2, 0, 1)[None].contiguous()}
+
+    def _batch_with_hole(self, image: np.ndarray, hole: np.ndarray) -> dict[str, torch.Tensor]:
+        source = self.domains_of(image.dtype.name)[0]
+        fitted = fit_channels(image, self.channels[1], pathlib.Path("image"), "output_nc")
+        values = torch.from_numpy(source.range.normalize(fitted)).permute(2, 0, 1)
+        return {"A": with_hole(values, torch.from_numpy(hole)[None])[None].contiguous()}
+
+    def _mask_of(self, path: pathlib.Path) -> np.ndarray | None:
+        return None if self.holes is None else self.holes.of_file(path)
 
     def settle(self, files: Sequence[pathlib.Path], count: int) -> None:
         """Settle by the first of ``count`` files what computes the networks; what cannot be read waits for its turn."""
@@ -93,7 +123,7 @@ class Translator:
         for path in files:
             with contextlib.suppress(UserError, OSError):
                 if fits_in_memory(self.predictor, read_info(path), self.channels):
-                    batches.append(self._batch(read_image(path)))
+                    batches.append(self._batch(read_image(path), self._mask_of(path)))
         self.predictor.settle(batches, count)
 
     def domains_of(self, dtype: str, source: str = "image") -> tuple[Domain, Domain]:
@@ -118,9 +148,12 @@ class Translator:
         info = read_info(source)
         domains = self.domains_of(info.dtype, str(source))
         if not fits_in_memory(self.predictor, info, self.channels):
+            if self.holes is not None:
+                size = f"{info.width}x{info.height}"
+                raise UserError(f"{source}: {size} pixels are too many to be filled at once; cut it in parts")
             LargeFile(self.predictor, source, info, domains, self.channels, luma=self.luma).translate(target)
             return
-        values = self._translate(read_image(source))
+        values = self._translate(read_image(source), self._mask_of(source))
         write_blocks(target, values.shape, values.dtype.name, [values], read_metadata(source))
 
 
@@ -130,7 +163,9 @@ def _is_pil(image: object) -> bool:
     return isinstance(image, Image.Image)
 
 
-def _from_pil(image: Image.Image) -> np.ndarray:
+def _from_pil(image: Image.Image, *, alpha: bool = False) -> np.ndarray:
+    if alpha and image.mode in ("LA", "RGBA"):
+        return np.asarray(image)
     if image.mode in ("I", "I;16", "I;16B", "I;16L"):
         return np.asarray(image).astype(np.uint16)
     if image.mode in ("L", "F"):

@@ -9,6 +9,7 @@ from typing import Any
 from data import DATASETS
 from data.common import CommonDataOptions, LoaderOptions
 from inference.settings import EngineOptions, InferenceOptions
+from models import MODELS
 from options.base_options import BaseOptions, RunOptions, check_value_range, root_flags
 from options.resolve import COMMAND_LINE, Options, Source
 from options.saved import check_identity, load_options, saved_source
@@ -24,6 +25,12 @@ class ResultOptions:
 
     input: str | None = option(None, "image, folder or video to translate, in place of a data set", "session")
     output: str | None = option(None, "where the translation of --input goes: a file, or a folder", "session")
+    mask: str | None = option(
+        None,
+        "holes of --input, for a run that fills them: a mask, white = hole, or a folder of masks named as the images; "
+        "without it transparent pixels are the holes",
+        "session",
+    )
     skip_existing: bool = option(False, "leave out images whose results are there already", "session")
     weights: str | None = option(
         None, "weight file to use in place of a run: any that a2b, the established tool or spandrel knows", "session"
@@ -82,7 +89,10 @@ class TestOptions(BaseOptions):
             if not each.is_dir():
                 raise UserError(f"{each}: no such run{_other_runs(each)}; check --name and --checkpoints_dir")
         saved = load_options(folder)
-        single = {"model": "test"} if given.get("input") else {}
+        trained = (saved or {}).get("model", {}).get("value", "test")
+        single = {"model": "test"} if given.get("input") and not _fills_holes(trained) else {}
+        if given.get("model") == "test" and _fills_holes(trained):
+            raise UserError(f"--model test: the run in {folder} fills holes, which takes masks; leave the flag out")
         given = single | given
         defaults = Source("test default", _TEST_DEFAULTS | single, strict=False)
         if saved is None:
@@ -103,8 +113,11 @@ class TestOptions(BaseOptions):
     def finish(self, options: Options) -> Options:
         values = options.values
         check_value_range(options)
-        if values["input"] is not None and values["model"] != "test":
+        fills = _fills_holes(values["model"])
+        if values["input"] is not None and values["model"] != "test" and not fills:
             raise UserError(f"--input translates by one generator: leave out --model {values['model']}")
+        if values["mask"] is not None and not (fills and values["input"]):
+            raise UserError(f"--mask {values['mask']}: only with --input, for runs that fill holes (--model inpaint)")
         if values["dataroot"] is None and values["input"] is None:
             raise UserError("--dataroot is missing: name the folder of the images to translate, or one with --input")
         if values["ensemble"] and (values["weights"] or len(run_names(values["name"])) == 1):
@@ -128,6 +141,11 @@ class TestOptions(BaseOptions):
 def _cuts_patches(mode: Any) -> bool:
     """Return whether a data set cuts images in training alone."""
     return mode in DATASETS.names() and hasattr(DATASETS.options(mode), "enlargement")
+
+
+def _fills_holes(model: str) -> bool:
+    """Return whether a method takes an image together with a mask."""
+    return model in MODELS.names() and hasattr(MODELS.options(model), "fills_holes")
 
 
 def run_names(name: str) -> list[str]:
@@ -177,7 +195,8 @@ def _from_file(path: pathlib.Path, given: dict[str, Any]) -> Source:
     for flag in ("name", "epoch", "load_iter", "average"):
         if flag in given:
             raise UserError(f"--weights {path} takes the place of a run: leave out --{flag}")
-    return Source(str(path), identity_of_weights(path) | {"model": "test", "name": path.stem}, strict=False)
+    model = "inpaint" if given.get("mask") or given.get("hole_colour") else "test"
+    return Source(str(path), identity_of_weights(path) | {"model": model, "name": path.stem}, strict=False)
 
 
 def _check_model(model: str, saved: dict[str, Any], folder: Any) -> None:

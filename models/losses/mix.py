@@ -40,19 +40,20 @@ class MixOptions:
         (), "VGG19 layers to compare, relu5_4 or before activation conv5_4, with weights as conv1_2:0.1; pix2pixHD's"
     )
     vgg_distance: str = option("l1", "distance of VGG19 features", choices=("l1", "mse"))
+    lambda_LPIPS: float = option(0.0, "weight of LPIPS", minimum=0)
+    lpips_loss_weights: str | None = option(
+        None, "local weights for --lambda_LPIPS: AlexNet, SqueezeNet, VGG16; without them torchvision's cached ones"
+    )
+    lambda_DINO: float = option(0.0, "weight of the distance of DINO's patch tokens", minimum=0)
+    dino_model: str = option("vit_small_patch14_dinov2.lvd142m", "DINO network of timm, or hf-hub:OWNER/NAME")
+    dino_weights: str | None = option(None, "local file of its weights; without it timm's, fetched when first needed")
 
 
 class ReconstructionMix:
     """Weighted distances between output and target, (N,C,H,W) in [-1,1], by the names of the loss log."""
 
     def __init__(self, options: MixOptions) -> None:
-        self.terms = _terms(options)
-        if options.lambda_VGG:
-            from models.losses.perceptual import VGGPerceptualLoss, parse_layers
-
-            layers = parse_layers(options.vgg_layers)
-            distance = VGGPerceptualLoss(options.vgg_weights, layers, options.vgg_distance)
-            self.terms["G_VGG"] = Term(options.lambda_VGG, distance)
+        self.terms = _terms(options) | _perceptual_terms(options)
 
     def __call__(self, output: Tensor, target: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
         """Return each term times its weight; pixels where ``mask`` (N,1,H,W) is zero do not count in pixel terms."""
@@ -73,3 +74,22 @@ def _terms(options: MixOptions) -> dict[str, Term]:
         "G_frequency": Term(options.lambda_frequency, focal_frequency_loss),
     }
     return {name: term for name, term in terms.items() if term.weight}
+
+
+def _perceptual_terms(options: MixOptions) -> dict[str, Term]:
+    """Return the distances by networks, which need files."""
+    terms: dict[str, Term] = {}
+    if options.lambda_VGG:
+        from models.losses.perceptual import VGGPerceptualLoss, parse_layers
+
+        layers = parse_layers(options.vgg_layers)
+        terms["G_VGG"] = Term(options.lambda_VGG, VGGPerceptualLoss(options.vgg_weights, layers, options.vgg_distance))
+    if options.lambda_LPIPS:
+        from models.losses.lpips import LPIPSLoss
+
+        terms["G_LPIPS"] = Term(options.lambda_LPIPS, LPIPSLoss(options.lpips_loss_weights))
+    if options.lambda_DINO:
+        from models.losses.dino import DINOLoss
+
+        terms["G_DINO"] = Term(options.lambda_DINO, DINOLoss(options.dino_model, options.dino_weights))
+    return terms

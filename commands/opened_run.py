@@ -15,6 +15,7 @@ from models.files import load_into, load_networks, weight_file
 from options.resolve import Options
 from options.test_options import first_folder, weights_label
 from util.errors import UserError
+from util.weights import local_weights
 
 DATA_FILE = "data.json"
 
@@ -31,7 +32,7 @@ def load_model(options: Options, folder: pathlib.Path) -> TranslationModel:
     """Return the model that test options describe, with the run's weights, on the CPU."""
     model, values = build_model(options, train=False), options.values
     if values["weights"]:
-        return _with_weights(model, pathlib.Path(values["weights"]))
+        return _with_weights(model, local_weights(values["weights"], "--weights"))
     label = weights_label(values["epoch"], values["load_iter"])
     averaged = _averaged(model.networks(), folder, label, values.get("average"))
     load_networks({averaged.get(name, name): net for name, net in model.networks().items()}, folder, label)

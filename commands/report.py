@@ -13,9 +13,11 @@ from torch import Tensor
 from commands.result_log import Finished, ResultLog
 from data.value_range import ValueRange
 from data.writers import FileFormat, parse_bands, preview, write_image
+from evaluation.inception import load_features
 from evaluation.measurement import Measurement, Sample
 from evaluation.metrics import MetricTable
 from evaluation.page import ResultsPage
+from evaluation.sets import SetComparison
 from inference.domains import Domains
 from inference.outputs import stretch
 from options.resolve import Options
@@ -67,7 +69,14 @@ class Report:
         self.bands = parse_bands(values["preview_bands"], max(values["input_nc"], values["output_nc"]))
         self.log = ResultLog(self.folder, resume=values["skip_existing"], rank=ranks.rank)
         self.failures: list[str] = []
+        self.sets = self._compared_sets(values["fid_weights"]) if ranks.first else None
         self._shared: list[Finished] = []  # rows that wait until all processes are done
+
+    def _compared_sets(self, weights: str | None) -> SetComparison | None:
+        if weights is None:
+            return None
+        value_range = self.domains.range("real_B" if "real_B" in self.domains.sides else self.result)
+        return SetComparison(load_features(weights), self.result, value_range)
 
     def __len__(self) -> int:
         return len(self.page) + len(self._shared)
@@ -144,6 +153,8 @@ class Report:
     def _show(self, row: Finished, previews: Mapping[str, np.ndarray] | None = None) -> None:
         files = {label: self.folder / path for label, path in row.files.items()}
         self.page.add(row.name, files, previews, row.metrics, row.beside)
+        if self.sets is not None:
+            self.sets.add(files)
         if row.metrics:
             self.table.add(row.name, row.metrics)
         for baseline, metrics in row.beside.items():
@@ -157,13 +168,25 @@ class Report:
         """Print and write the metrics beside the baselines of the measured images, the failures, and the page."""
         self.log.close()
         self._finish_failures()
-        if self.table.rows:
+        self._finish_sets()
+        if self.table.metrics:
             self.table.finish()
             for name, row in baselines(list(self.table.rows)).items():
                 self.table.add_baseline(name, row)
             print(self.table.format_table())
         self.table.write(self.folder)
         self.page.finish(self.table)
+
+    def _finish_sets(self) -> None:
+        """Measure FID and KID, and note which network measured what."""
+        if name := getattr(getattr(self.measurement, "lpips", None), "name", ""):
+            self.table.measured_by["lpips"] = name
+        if self.sets is None:
+            return
+        found = self.sets.measure()
+        self.table.add_of_sets(found, self.sets.network.source)
+        if not found:
+            print("no FID: it needs two results and two targets; sources alone have none", file=sys.stderr)
 
     def _finish_failures(self) -> None:
         path = self.folder / "failures.txt"

@@ -35,13 +35,14 @@ from training.transfer import freeze, init_from
 from training.update import Updater
 from util.compute import ComputeOptions
 from util.device import choose_compute
+from util.weights import local_weights
 
 
 def prepare_weights(options: Options, model: TranslationModel, *, resume: bool) -> None:
     """Take over the weights of ``--init_from`` and fix those of ``--freeze``; say what was done."""
     start = options.of(StartOptions)
     if start.init_from and not resume:
-        given = pathlib.Path(start.init_from)
+        given = local_weights(start.init_from, "--init_from")
         source = given if given.exists() else run_folder(options.values["checkpoints_dir"], start.init_from)
         print(init_from(model.networks(), source))
     if start.freeze:

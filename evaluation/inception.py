@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from evaluation.distribution import frechet_distance, kernel_distance
 from models.networks.foreign import load_weights
 from util.errors import UserError
+from util.weights import local_weights
 
 _CACHED = ("pt_inception-2015-12-05-*.pth", "inception_v3_google-*.pth")
 _AT_ONCE = 16
@@ -64,12 +65,12 @@ class FeatureNetwork:
 
 
 def load_features(weights: str) -> FeatureNetwork:
-    """Return the network of a local file, or for "auto" the Inception in torch's cache.
+    """Return the network of a file, URL or hub name, or for "auto" the Inception in torch's cache.
 
     Raises:
         UserError: there is none, or the file holds something else.
     """
-    path = pathlib.Path(weights) if weights != "auto" else _cached()
+    path = local_weights(weights, "--fid_weights") if weights != "auto" else _cached()
     try:
         state = {name: value.float() for name, value in load_weights(path).items()}
     except UserError as error:

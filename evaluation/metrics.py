@@ -196,7 +196,8 @@ class MetricTable:
 
     def format_table(self) -> str:
         """Return the means beside the baselines, for printing."""
-        table = format_rows({f"model ({len(self.rows)} images)": self.summary()} | self.baselines)
+        name = f"model ({len(self.rows)} images)" if self.rows else "model"
+        table = format_rows({name: self.summary()} | self.baselines)
         lines = [*interval_line(self.intervals()), *better_lines(self.better(), len(self.rows))]
         return "\n".join([table, *lines])
 

@@ -19,8 +19,8 @@ class PerceptualDistance:
     One channel is repeated to three; of more than three the first three count. Images under 32 pixels give NaN.
     """
 
-    def __init__(self, network: nn.Module) -> None:
-        self.network = network
+    def __init__(self, network: nn.Module, name: str = "") -> None:
+        self.network, self.name = network, name
 
     @torch.no_grad()
     def __call__(self, fake: np.ndarray, real: np.ndarray) -> float:
@@ -35,7 +35,7 @@ def load(weights: str | None) -> tuple[PerceptualDistance | None, str]:
     UserError where the file is missing or holds something else.
     """
     network, name = find_network(weights, "--lpips_weights")
-    return (None if network is None else PerceptualDistance(network)), name
+    return (None if network is None else PerceptualDistance(network, name)), name
 
 
 def _tensor(image: np.ndarray) -> Tensor:

@@ -17,6 +17,7 @@ from options.schema import Component
 from training.run_folder import run_folder
 from util.errors import UserError
 from util.option import option
+from util.weights import local_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +34,8 @@ class ResultOptions:
     )
     skip_existing: bool = option(False, "leave out images whose results are there already", "session")
     weights: str | None = option(
-        None, "weight file to use in place of a run: any that a2b, the established tool or spandrel knows", "session"
+        None, "weight file to use in place of a run: any that a2b, the established tool or spandrel knows, "
+        "by path, URL or hf:OWNER/REPOSITORY/FILE, with #sha256=... to check it", "session"
     )
     results_dir: str = option("./results/", "folder of the results", "session")
     num_test: int | None = option(None, "translate only the first so many images; inf for all", "session", minimum=1)
@@ -50,7 +52,15 @@ class ResultOptions:
         None, "use the averaged weights of a run with --ema_decay; none: where there are any", "session"
     )
     display_winsize: int = option(256, "width of the pictures on the page", "session", minimum=1)
-    lpips_weights: str | None = option(None, "local LPIPS weights; without them torchvision's cached ones", "session")
+    lpips_weights: str | None = option(
+        None, "LPIPS weights, by path, URL or hub name; without them torchvision's cached ones", "session"
+    )
+    fid_weights: str | None = option(
+        None,
+        "measure FID and KID by this Inception, or EfficientNet-lite0 as a stand-in, by path, URL or hub name; auto: "
+        "the Inception in torch's cache",
+        "session",
+    )
 
 
 _TEST_DEFAULTS = {
@@ -83,7 +93,7 @@ class TestOptions(BaseOptions):
 
     def extra_sources(self, early: RunOptions, given: dict[str, Any]) -> list[Source]:
         if given.get("weights"):
-            return [_from_file(pathlib.Path(given["weights"]), given), _DEFAULTS]
+            return [_from_file(local_weights(given["weights"], "--weights"), given), _DEFAULTS]
         folder, *others = (run_folder(early.checkpoints_dir, name) for name in run_names(early.name))
         for each in (folder, *others):
             if not each.is_dir():

@@ -105,7 +105,9 @@ class ValidationOptions:
         choices=("psnr", "ssim", "rmse", "mae", "lpips", "psnr_y", "ssim_y"),
     )
     early_stop: int = option(0, "stop after so many validations in a row without a better one; 0 for never", minimum=0)
-    lpips_weights: str | None = option(None, "local LPIPS weights; without them torchvision's cached ones", "session")
+    lpips_weights: str | None = option(
+        None, "LPIPS weights, by path, URL or hub name; without them torchvision's cached ones", "session"
+    )
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,8 @@ class StartOptions:
     """Beginning from other weights, and with small images."""
 
     init_from: str | None = option(
-        None, "start from the weights of this run (name or folder) or file, as far as names and shapes agree"
+        None, "start from the weights of this run (name or folder) or file (path, URL or hub name), as far as names and shapes "
+        "agree"
     )
     freeze: tuple[str, ...] = option(
         (), "patterns of weights that stay as they are, by commas, such as 'G.model.model.0*,D.*'"

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from models.networks.foreign import load_weights
 from models.networks.shift_tolerant import ShiftTolerantAlexNet
 from util.errors import UserError
+from util.weights import local_weights
 
 SMALLEST = 32  # pixels
 _CACHED = {"alex": "alexnet-owt-*.pth", "squeeze": "squeezenet1_1-*.pth", "vgg": "vgg16-*.pth"}
@@ -27,7 +28,7 @@ def find_network(weights: str | None, flag: str) -> tuple[nn.Module | None, str]
     The network maps two (N,3,H,W) in [-1,1] to (N,1,1,1) distances.
 
     Args:
-        weights: file of a trunk (AlexNet, SqueezeNet 1.1 or VGG16 under torchvision's keys) or of a complete
+        weights: file, URL or hub name of a trunk (AlexNet, SqueezeNet 1.1 or VGG16 under torchvision's keys) or of a complete
             shift-tolerant LPIPS (Ghildyal and Liu 2022); left out, torchvision's cache is searched.
         flag: that names the file, for messages.
 
@@ -35,7 +36,7 @@ def find_network(weights: str | None, flag: str) -> tuple[nn.Module | None, str]
         UserError: the file is missing or holds something else.
     """
     if weights is not None:
-        name, network = _from_file(pathlib.Path(weights), flag)
+        name, network = _from_file(local_weights(weights, flag), flag)
         return network.eval().requires_grad_(False), name
     folder = pathlib.Path(torch.hub.get_dir()) / "checkpoints"
     for net, pattern in _CACHED.items():

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from models.networks.foreign import load_weights
 from util.errors import UserError, did_you_mean
+from util.weights import local_weights
 
 LAYERS = {"relu1_1": 1 / 32, "relu2_1": 1 / 16, "relu3_1": 1 / 8, "relu4_1": 1 / 4, "relu5_1": 1.0}
 _CONVOLUTIONS_PER_BLOCK = (2, 2, 4, 4, 4)
@@ -137,7 +138,7 @@ def vgg19_state(weights: str | pathlib.Path | None) -> Mapping[str, Tensor]:
         UserError: the file is missing or unreadable, or torchvision's weights can be neither found nor fetched.
     """
     if weights is not None:
-        return load_weights(weights)
+        return load_weights(local_weights(weights, "--vgg_weights"))
     try:
         import torchvision
 

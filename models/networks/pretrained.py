@@ -18,6 +18,7 @@ from models.networks.foreign import clean_state_dict, generator_from_state, infe
 from models.networks.ranges import UNIT, UnitRange, from_unit, to_unit
 from util.errors import UserError, one_line
 from util.option import option
+from util.weights import local_weights
 
 _SMALLEST = 16  # pixels that the Predictor brings every image to
 
@@ -139,9 +140,10 @@ def load_pretrained(path: str | pathlib.Path) -> Pretrained:
 @GENERATORS.register("pretrained", options=PretrainedOptions)
 def pretrained(options: PretrainedOptions, input_nc: int, output_nc: int) -> Pretrained:
     """The network of the weight file --init_from, whatever a2b or spandrel know, to be trained further."""
-    if options.init_from is None or not pathlib.Path(options.init_from).is_file():
+    file = local_weights(options.init_from, "--init_from") if options.init_from else None
+    if file is None or not file.is_file():
         return Pretrained(options.scale)  # a run's own weights will tell
-    network = load_pretrained(options.init_from)
+    network = load_pretrained(file)
     known = network.known
     assert known is not None
     facts = {"scale": known.scale, "input_nc": known.input_nc, "output_nc": known.output_nc}

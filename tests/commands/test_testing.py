@@ -333,6 +333,30 @@ def test_twice_the_same_files(runs: Runs, aligned: pathlib.Path) -> None:
     assert digests() == digests()
 
 
+class _Corners:
+    """Features that take no network: the values of a few pixels."""
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        return images[:, :, ::9, ::9].flatten(1)
+
+
+@pytest.mark.parametrize("model", ["pix2pix", "cycle_gan"])
+def test_fid_of_paired_and_unpaired_results_is_named_after_its_network(
+    runs: Runs, aligned: pathlib.Path, unaligned: pathlib.Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    from evaluation.inception import FeatureNetwork
+
+    network = FeatureNetwork(_Corners(), 32, "_lite0", "EfficientNet-lite0 (a.pth)")
+    monkeypatch.setattr("commands.report.load_features", lambda weights: network)
+    data = unaligned if model == "cycle_gan" else aligned
+    runs.make("run", data, "--model", model)
+    assert runs.test("run", data, "--fid_weights", "a.pth") == 0
+    found = json.loads((runs.folder("run") / "metrics.json").read_text())
+    assert found["mean"]["fid_lite0"] > 0 and "kid_lite0" in found["mean"] and "fid" not in found["mean"]
+    assert found["measured_by"]["fid_lite0"] == "EfficientNet-lite0 (a.pth)"
+    assert "FID (EfficientNet-lite0)" in (runs.folder("run") / "index.html").read_text()
+
+
 # failures
 
 

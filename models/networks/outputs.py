@@ -11,7 +11,7 @@ class DiscriminatorOutput(NamedTuple):
     """One scale's verdict.
 
     Attributes:
-        logits: (N,1,h,w) raw scores, larger is more real.
+        logits: (N,1,h,w) raw scores, larger is more real; (N,c,h,w) where every patch gets c of them.
         features: intermediate activations (N,c,h,w), from shallow to deep, for feature matching.
     """
 

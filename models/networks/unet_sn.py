@@ -12,52 +12,13 @@ from models.networks import DISCRIMINATORS
 from models.networks.common import PlainOptions
 from models.networks.initialise import init_uniform
 from models.networks.outputs import DiscriminatorOutput
+from models.networks.spectral import SpectralConv2d
 from util.option import option
 
 
 @dataclass(frozen=True)
 class UnetSNOptions(PlainOptions):
     ndf: int = option(64, "filters of the discriminator's first layer", scope="identity", minimum=1)
-
-
-class SpectralConv2d(nn.Module):
-    """A convolution without bias whose weight is divided by its largest singular value (Miyato et al. 2018).
-
-    Its tensors are named as PyTorch's first ``spectral_norm`` named them: weight_orig, and the two vectors of the power
-    iteration, which takes one step in each forward of training. Unlike there it can be copied at any time.
-    """
-
-    weight_u: Tensor
-    weight_v: Tensor
-
-    def __init__(self, inputs: int, outputs: int, size: int, stride: int = 1) -> None:
-        super().__init__()
-        self.stride = stride
-        self.weight_orig = nn.Parameter(torch.empty(outputs, inputs, size, size))
-        self.register_buffer("weight_u", torch.empty(outputs))
-        self.register_buffer("weight_v", torch.empty(inputs * size * size))
-        nn.init.kaiming_uniform_(self.weight_orig, 5**0.5)
-        self.settle()
-
-    def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            matrix = self.weight_orig.flatten(1)
-            if self.training:
-                self._step(matrix)
-            u, v = self.weight_u.clone(), self.weight_v.clone()  # a next forward may move them before the backward
-            weight = self.weight_orig / torch.dot(u, matrix @ v)
-        return F.conv2d(x, weight.to(x.dtype), stride=self.stride, padding=1)
-
-    @torch.no_grad()
-    def _step(self, matrix: Tensor) -> None:
-        self.weight_v.copy_(F.normalize(matrix.t() @ self.weight_u, dim=0, eps=1e-12))
-        self.weight_u.copy_(F.normalize(matrix @ self.weight_v, dim=0, eps=1e-12))
-
-    def settle(self) -> None:
-        """Begin the power iteration anew, after the weight was filled."""
-        self.weight_u.fill_(len(self.weight_u) ** -0.5)
-        for _ in range(15):
-            self._step(self.weight_orig.detach().flatten(1))
 
 
 class UnetSNDiscriminator(nn.Module):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from models.networks import DISCRIMINATORS, GENERATORS
 from models.networks.bicubic import Bicubic
+from models.networks.holes import UnitInpainter
 from models.networks.initialise import init_uniform
 from models.networks.ranges import UnitRange, in_symmetric_range
 from models.networks.unet_sn import SpectralConv2d
@@ -185,6 +186,8 @@ def test_the_same_weights_serve_both_ranges(name: str) -> None:
     if not isinstance(network, UnitRange):
         assert in_symmetric_range(network) is network
         return
+    if isinstance(network, UnitInpainter):
+        pytest.skip("half of what it is given is a mask, which no range changes: see test_inpainters.py")
     keys, x = list(network.state_dict()), picture()[..., :8, :]
     expected = 2 * network(x) - 1
     assert in_symmetric_range(network).value_range == (-1.0, 1.0) and list(network.state_dict()) == keys

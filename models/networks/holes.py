@@ -1,0 +1,59 @@
+"""What every inpainting network is given: an image, and where it has holes, as one tensor."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from models.networks.ranges import UNIT, UnitRange, from_unit, to_unit
+from util.errors import UserError
+
+
+def split_holes(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return image (N,C,H,W) and mask (N,1,H,W), exactly 0 (known) or 1 (hole), of (N,C+1,H,W) with the mask last.
+
+    More than one half is a hole, so that a mask survives whatever brings images from [0,1] to [-1,1] and back.
+    """
+    return x[:, :-1], (x[:, -1:] > 0.5).to(x.dtype)
+
+
+def fill_holes(image: Tensor, mask: Tensor, value: float) -> Tensor:
+    """Return the image with one value in all holes; what they held before, even NaN, leaves no trace."""
+    return torch.where(mask > 0, torch.full_like(image, value), image)
+
+
+def image_channels(input_nc: int, output_nc: int, name: str) -> int:
+    """Return the channels of the image; UserError for a network that reads its own output, where they differ."""
+    if input_nc != output_nc + 1:
+        raise UserError(
+            f"--netG {name} takes an image and a mask and returns the image: --input_nc {input_nc} must be one more "
+            f"than --output_nc {output_nc}"
+        )
+    return output_nc
+
+
+class UnitInpainter(UnitRange):
+    """An inpainting network published for images in [0,1]; the mask is 0 or 1 in either range.
+
+    ``fill`` is what it is shown in the holes, and ``published_passes`` what its paper or code computes.
+    """
+
+    fill = 0.0
+
+    def published_passes(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the images (N,output_nc,H,W) from coarse to fine, for a filled image in [0,1] and its mask."""
+        raise NotImplementedError
+
+    def published(self, x: Tensor) -> Tensor:
+        return self.published_passes(x)[-1]
+
+    def passes(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the images of every pass for an image and its mask (N,input_nc,H,W); the last is ``forward``'s."""
+        image, mask = split_holes(x)
+        unit = self.value_range == UNIT
+        known = fill_holes(image if unit else to_unit(image), mask, self.fill)
+        images = self.published_passes(torch.cat([known, mask], 1))
+        return images if unit else tuple(from_unit(image) for image in images)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.passes(x)[-1]

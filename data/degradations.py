@@ -21,6 +21,8 @@ class Degradation:
         scale: how many times smaller the result is.
     """
 
+    sharpens = False
+
     def __init__(self, scale: int) -> None:
         self.scale = scale
         self._margin = -(-_MARGIN // scale) * scale
@@ -34,7 +36,7 @@ class Degradation:
     def __call__(
         self, large: np.ndarray, box: Box, random: np.random.Generator, limits: tuple[float, float], *, sharpen: bool
     ) -> list[np.ndarray]:
-        """Return input (h,w,C) and target (scale*h,scale*w,C) in the dtype of ``large``.
+        """Return input (h,w,C) and target (scale*h,scale*w,C) in the dtype of ``large``; behind a sharp one, the plain.
 
         Args:
             large: the pixels of :meth:`around`, in file values.
@@ -45,13 +47,13 @@ class Degradation:
         unit = ((large - np.float64(limits[0])) / (limits[1] - limits[0])).astype(np.float32)
         height, width = large.shape[0] // self.scale, large.shape[1] // self.scale
         small = np.clip(self.damaged(unit, (height, width), random), 0, 1)
-        target = large
-        if sharpen:
-            target = _in_files(self.target(unit), limits, large.dtype)
+        targets = [large]
+        if sharpen and self.sharpens:
+            targets.insert(0, _in_files(self.target(unit), limits, large.dtype))
         top, left, tall, wide = (side // self.scale for side in box)
         part = small[top : top + tall, left : left + wide]
-        cut = target[box[0] : box[0] + box[2], box[1] : box[1] + box[3]]
-        return [_in_files(part, limits, large.dtype), cut]
+        cuts = [target[box[0] : box[0] + box[2], box[1] : box[1] + box[3]] for target in targets]
+        return [_in_files(part, limits, large.dtype), *cuts]
 
     def damaged(self, unit: np.ndarray, size: Size, random: np.random.Generator) -> np.ndarray:
         """Return a damaged version of ``size`` of (H,W,C) in [0,1]."""
@@ -95,6 +97,8 @@ _JPEG, _GAUSSIAN, _GREY, _FINAL_SINC = (30, 95), 0.5, 0.4, 0.8
 
 class RealESRGAN(Degradation):
     """Blur, resizing, noise and JPEG, twice, and ringing (Wang et al. 2021, arXiv:2107.10833); sharpened targets."""
+
+    sharpens = True
 
     def target(self, unit: np.ndarray) -> np.ndarray:
         return sharpened(unit)

@@ -96,8 +96,9 @@ class SuperResolution:
         """Return sample ``index``, its patch and degradation as the generator says.
 
         "A" (input_nc, h, w) and "B" (output_nc, scale*h, scale*w) are float32 in [-1,1]; with them come "A_paths",
-        "B_paths", "names", "key" and, where the target has non-finite pixels, "B_mask". UserError naming the file
-        when it cannot be read or does not fit the flags. Outside training there are "colours" too.
+        "B_paths", "names", "key" and, where the target has non-finite pixels, "B_mask"; where it is sharpened
+        "B_plain", which is not. UserError naming the file when it cannot be read or does not fit the flags. Outside
+        training there are "colours" too.
         """
         return as_floats(self.load_stored(index, generator))
 
@@ -115,17 +116,16 @@ class SuperResolution:
             size = source.size[0] * self.scale, source.size[1] * self.scale
         box = self._box(pair, size, generator)
         if pair.source != pair.target:
-            small = _pixels(source, _divided(box, self.scale))
-            large = _pixels(target, box)
+            images = [_pixels(source, _divided(box, self.scale)), _pixels(target, box)]
         else:
-            small, large = self._made(target, size, box, generator)
-        sample = self._sample(pair, small, large, generator)
+            images = self._made(target, size, box, generator)
+        sample = self._sample(pair, images, generator)
         if not self.train:
             sample["colours"] = Colours(pair.source, pair.target, self.scale, size)
         return sample
 
     def _made(self, target: Prepared, size: Size, box: Box, generator: torch.Generator) -> list[np.ndarray]:
-        """Return input and target of a box of the target, (h,w,C) each in file values."""
+        """Return input and target of a box of the target, (h,w,C) each in file values; as third one a plain target."""
         if self._degrade is not None:
             seed = int(torch.randint(2**62, (), generator=generator))
             around = self._degrade.around(size, box)
@@ -139,11 +139,14 @@ class SuperResolution:
         small = part(source.astype(np.float64) if self._luma else source)
         return [small, _part(large, _within(box, around))]
 
-    def _sample(self, pair: Pair, small: np.ndarray, large: np.ndarray, generator: torch.Generator) -> dict[str, Any]:
+    def _sample(self, pair: Pair, images: list[np.ndarray], generator: torch.Generator) -> dict[str, Any]:
         turn = int(torch.randint(8, (), generator=generator)) if self.train and not self.common.no_flip else 0
         sample: dict[str, Any] = {"names": pair.name, "key": generator.initial_seed()}
-        for side, image, path in (("A", small, pair.source), ("B", large, pair.target)):
-            sample |= self._placed(side, _chw(turned(image, turn)), path)
+        tensors = [_chw(turned(image, turn)) for image in images]
+        for side, image, path in zip("AB", tensors, (pair.source, pair.target), strict=False):
+            sample |= self._placed(side, image, path)
+        for plain in tensors[2:]:
+            sample["B_plain"] = self._placed("B", plain, pair.target)["B"]
         return sample
 
     def _placed(self, which: str, image: Tensor, path: pathlib.Path) -> dict[str, Any]:

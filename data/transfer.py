@@ -24,7 +24,10 @@ def as_floats(batch: Batch) -> Batch:
     floats = dict(batch)
     for side in "AB":
         if f"{side}_range" in batch:
-            floats[side] = as_float(batch[side], floats.pop(f"{side}_range"))
+            value_range = floats.pop(f"{side}_range")
+            for name in (side, f"{side}_plain"):
+                if name in batch:
+                    floats[name] = as_float(batch[name], value_range)
     return floats
 
 

@@ -80,8 +80,8 @@ def _made(name: str, *, pretrained: bool) -> Any:
         raise UserError(f"--dino_model {name}: {one_line(error)}; {_NAMES}") from None
     except Exception as error:  # whatever the hub's client raises without a network
         raise UserError(
-            f"--dino_model {name}: its weights are not here and cannot be fetched ({one_line(error)}); give a local file "
-            "by --dino_weights"
+            f"--dino_model {name}: its weights are not here and cannot be fetched ({one_line(error)}); give a local "
+            "file by --dino_weights"
         ) from error
     if not hasattr(network, "forward_intermediates") or not hasattr(network, "patch_embed"):
         raise UserError(f"--dino_model {name}: no vision transformer; {_NAMES}")

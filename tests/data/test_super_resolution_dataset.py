@@ -13,6 +13,7 @@ from data.common import CommonDataOptions, LoaderOptions
 from data.loader import EpochLoader
 from data.readers import read_image
 from data.super_resolution_dataset import SuperResolution, SuperResolutionOptions, turned
+from data.transfer import as_floats
 from data.writers import write_image
 from util.errors import UserError
 
@@ -136,10 +137,20 @@ def test_damage_is_the_samples_own(photos: pathlib.Path, degradation: str, scale
 def test_only_training_targets_are_sharpened(photos: pathlib.Path) -> None:
     image = read_image(photos / "train/0.png")
     write_image(photos / "test/0.png", image)
-    sharp = _load(_open(photos, 1, degradation="real_esrgan", crop_size=40, no_flip=True))["B"]
+    patch = _load(_open(photos, 1, degradation="real_esrgan", crop_size=40, no_flip=True))
+    sharp = patch["B"]
     whole = _load(_open(photos, 1, degradation="real_esrgan", train=False))["B"].numpy()
     assert (whole == image.transpose(2, 0, 1)).all()
     assert not _find(whole, sharp.numpy()) and sharp.float().std() > whole.std()
+    assert _find(whole, patch["B_plain"].numpy()), "what discriminators see is not sharpened"
+
+
+def test_a_plain_target_travels_and_is_mirrored_with_the_sharp_one(photos: pathlib.Path) -> None:
+    dataset = _open(photos, 1, degradation="real_esrgan", crop_size=16)
+    loader = EpochLoader(dataset, LoaderOptions(batch_size=3, num_threads=0), seed=3, shuffle=True)
+    (batch,) = (as_floats(batch) for batch in loader.epoch(1))
+    assert batch["B_plain"].dtype == torch.float32 and batch["B_plain"].shape == batch["B"].shape
+    assert 0 < (batch["B_plain"] - batch["B"]).abs().mean() < 0.2
 
 
 @pytest.fixture

@@ -80,6 +80,17 @@ def test_generator_and_judge_are_scored_by_the_relativistic_average() -> None:
     torch.testing.assert_close(generator["G_L1"], 0.005 * (images["fake_B"] - data["B"]).abs().mean())
 
 
+def test_distances_are_to_the_sharp_target_and_the_judge_sees_the_plain_one() -> None:
+    model, data = make("real_esrgan", "--netD", "pixel", "--ndf", "2", "--norm", "none", *RRDB), batch()
+    plain = data | {"B_plain": data["B"].roll(1, 3) * 0.9}
+    judge, generator = model.phases()
+    images = model(data)
+    first, second = (judge.loss(each, images) for each in (data, plain))
+    assert first["D_fake"] == second["D_fake"] and first["D_real"] != second["D_real"]
+    torch.testing.assert_close(second["D_real"], judge.loss(data | {"B": plain["B_plain"]}, images)["D_real"])
+    assert generator.loss(data, images)["G_L1"] == generator.loss(plain, images)["G_L1"]
+
+
 def test_distances_alone_need_no_judge_and_nothing_at_all_is_refused() -> None:
     model = make("sr", "--netG", "compact", "--n_convs", "1", "--lambda_charbonnier", "2", "--lambda_L1", "0")
     assert list(model.networks()) == ["G"]

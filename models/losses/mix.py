@@ -31,6 +31,9 @@ class MixOptions:
     lambda_L1: float = option(100.0, "weight of the L1 distance between output and target", minimum=0)
     lambda_MSE: float = option(0.0, "weight of the mean squared error", minimum=0)
     lambda_charbonnier: float = option(0.0, "weight of the Charbonnier distance, a smooth L1", minimum=0)
+    lambda_log_depth: float = option(
+        0.0, "weight of the scale-invariant difference of logarithms, for depth; -1 counts as depth 0", minimum=0
+    )
     lambda_SSIM: float = option(0.0, "weight of 1 - SSIM", minimum=0)
     lambda_MS_SSIM: float = option(0.0, "weight of 1 - SSIM over several scales", minimum=0)
     lambda_frequency: float = option(0.0, "weight of the focal frequency loss", minimum=0)
@@ -62,6 +65,7 @@ class ReconstructionMix:
 
 def _terms(options: MixOptions) -> dict[str, Term]:
     from models.losses.frequency import focal_frequency_loss
+    from models.losses.log_depth import scale_invariant_log
     from models.losses.pixel import charbonnier, l1, mse
     from models.losses.structure import ms_ssim_loss, ssim_loss
 
@@ -69,6 +73,7 @@ def _terms(options: MixOptions) -> dict[str, Term]:
         "G_L1": Term(options.lambda_L1, l1, masks=True),
         "G_MSE": Term(options.lambda_MSE, mse, masks=True),
         "G_Charbonnier": Term(options.lambda_charbonnier, charbonnier, masks=True),
+        "G_log_depth": Term(options.lambda_log_depth, scale_invariant_log, masks=True),
         "G_SSIM": Term(options.lambda_SSIM, ssim_loss),
         "G_MS_SSIM": Term(options.lambda_MS_SSIM, ms_ssim_loss),
         "G_frequency": Term(options.lambda_frequency, focal_frequency_loss),

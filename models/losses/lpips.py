@@ -28,8 +28,8 @@ def find_network(weights: str | None, flag: str) -> tuple[nn.Module | None, str]
     The network maps two (N,3,H,W) in [-1,1] to (N,1,1,1) distances.
 
     Args:
-        weights: file, URL or hub name of a trunk (AlexNet, SqueezeNet 1.1 or VGG16 under torchvision's keys) or of a complete
-            shift-tolerant LPIPS (Ghildyal and Liu 2022); left out, torchvision's cache is searched.
+        weights: file, URL or hub name of a trunk (AlexNet, SqueezeNet 1.1 or VGG16 under torchvision's keys) or of a
+            complete shift-tolerant LPIPS (Ghildyal and Liu 2022); left out, torchvision's cache is searched.
         flag: that names the file, for messages.
 
     Raises:

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import a2b
+import compare
 import prepare
 from models.files import save_networks
 from options.base_options import BaseOptions
@@ -23,7 +24,7 @@ from options.test_options import TestOptions
 from options.train_options import TrainOptions
 from tests.docs.pages import PAGES, ROOT, code_blocks
 
-_COMMAND = re.compile(r"(?:python (?:train|test|prepare|serve|export)\.py|make) .*")
+_COMMAND = re.compile(r"(?:python (?:train|test|prepare|compare|serve|export)\.py|make) .*")
 _OPTIONS: dict[str, type[BaseOptions]] = {
     **{"train.py": TrainOptions, "test.py": TestOptions},
     **{"serve.py": ServeOptions, "export.py": ExportOptions},
@@ -54,6 +55,8 @@ def test_commands_parse(
             check_make(words[1:])
         elif words[1] == "prepare.py":
             check_prepare(words[2:], monkeypatch)
+        elif words[1] == "compare.py":
+            check_compare(words[2:], monkeypatch)
         else:
             check_options(words[1], [str(plugins.get(word, word)) for word in words[2:]], tmp_path)
 
@@ -75,6 +78,17 @@ def check_prepare(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["prepare.py", *words])
     prepare.main()
     assert parsed[0].command == words[0]
+
+
+def check_compare(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real parser takes the command; no folder is read."""
+    read: list[Any] = []
+    monkeypatch.setattr("evaluation.comparison.read_tests", read.extend)
+    monkeypatch.setattr("evaluation.comparison_page.write_comparison", lambda *args: None)
+    monkeypatch.setattr("evaluation.comparison_page.format_comparison", lambda tests: "")
+    monkeypatch.setattr(sys, "argv", ["compare.py", *words])
+    compare.main()
+    assert len(read) >= 2
 
 
 def check_options(script: str, words: list[str], checkpoints: pathlib.Path) -> None:

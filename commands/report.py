@@ -44,7 +44,7 @@ class Report:
     """Writes image by image; metrics and page at the end.
 
     Args:
-        result: the label that is measured against "real_B".
+        result: the label that is measured against ``truth``.
         measurement: how outputs are measured; None where they have no targets.
         ranks: the processes that share the images; the first one makes the page of all of them.
         arithmetic: which made the images, for the head of the page.
@@ -59,12 +59,14 @@ class Report:
         measurement: Measurement | None,
         ranks: Ranks,
         arithmetic: str = "fp32",
+        truth: str = "real_B",
     ) -> None:
         values, self.folder, self.domains = options.values, results_folder(options), domains
         self.aspect_ratio = options.of(ResultOptions).aspect_ratio
         title = f"{values['name']}: {values['phase']}, epoch {values['epoch']}, {arithmetic}"
         self.page = ResultsPage(self.folder, title, values["display_winsize"], values, options.sources)
         self.table, self.result, self.measurement = MetricTable(), result, measurement
+        self.truth = truth
         self.ranks = ranks
         self.bands = parse_bands(values["preview_bands"], max(values["input_nc"], values["output_nc"]))
         self.log = ResultLog(self.folder, resume=values["skip_existing"], rank=ranks.rank)
@@ -111,11 +113,13 @@ class Report:
         images = {label: self.domains.values(label, image, masks.get(label)) for label, image in tensors.items()}
         row: Row = {}
         beside: dict[str, Row] = {}
-        if self.measurement is not None and "real_B" in images:
+        known = images | ({"real_B": images[self.truth]} if self.truth in images else {})
+        if self.measurement is not None and "real_B" in known:
             source = self.domains.range("real_B").restore(tensors["real_A"].permute(1, 2, 0).numpy())
-            sample = Sample(images, self.result, source, extras or {})
+            sample = Sample(known, self.result, source, extras or {})
             row, beside = self.measurement.measure(sample)
-            images = self.measurement.shown(sample)
+            shown = self.measurement.shown(sample)
+            images = {label: image for label, image in shown.items() if label in images or label not in known}
         images = {label: stretch(image, self.aspect_ratio) for label, image in images.items()}
         files = {label: self._file(name, label, image) for label, image in images.items()}
         for label, image in images.items():

@@ -80,6 +80,7 @@ class TestingSession:
             measurement=self._measurement(dataset, domains),
             ranks=self.ranks,
             arithmetic=arithmetic,
+            truth=self.model.truth,
         )
         share = range(self.ranks.rank, count, self.ranks.count)
         stop = values["on_bad_file"] == "stop"

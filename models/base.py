@@ -69,6 +69,8 @@ class TranslationModel(nn.Module):
     frames: Mapping[str, str] = {"real_B": "B"}
     #: label of the translation of A
     result: str = "fake_B"
+    #: label of the image that it is measured against
+    truth: str = "real_B"
     #: terms in the order logs show them; others follow
     loss_names: tuple[str, ...] = ()
 

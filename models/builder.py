@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,12 @@ class Builder:
     def __init__(self, choices: Mapping[str, Choice], channels: Channels, seed: int = 0) -> None:
         self.choices, self.channels = choices, channels
         self._random = torch.Generator().manual_seed(seed)
+
+    def with_channels(self, A: int, B: int) -> Builder:
+        """Return a builder for other channels; both draw from one stream of weights."""
+        twin = copy.copy(self)
+        twin.channels = Channels(A, B)
+        return twin
 
     def generator(self, input_nc: int, output_nc: int) -> nn.Module:
         """Return a new ``--netG`` network, which maps [-1,1] to [-1,1]."""

@@ -56,19 +56,26 @@ class PairedGAN(TranslationModel):
             Phase("G", ("G",), self.loss_G, through_images=True, divisible=divisible),
         )
 
+    def view(self, batch: Batch) -> Batch:
+        """Return a batch as the losses take it: "A" beside "B" and, where targets are sharpened, "B_plain"."""
+        return batch
+
     def loss_D(self, batch: Batch, images: Images) -> Losses:
+        batch = self.view(batch)
         real, fake = self.judge.loss_D(_true(batch), images["fake_B"], self._condition(batch))
         return {"D_real": real, "D_fake": fake}
 
     def penalty_D(self, batch: Batch, images: Images) -> Losses:
+        batch = self.view(batch)
         return present({"D_gp": self.judge.penalty(_true(batch), images["fake_B"], self._condition(batch))})
 
     def lazy_penalty_D(self, batch: Batch, images: Images) -> Losses:
+        batch = self.view(batch)
         return {"D_R1": self.judge.r1(_true(batch), self._condition(batch))}
 
     def loss_G(self, batch: Batch, images: Images) -> Losses:
         losses: Losses = {}
-        fake = images["fake_B"]
+        batch, fake = self.view(batch), images["fake_B"]
         if self.options.lambda_GAN:
             fooling, matching = self.judge.loss_G(fake, _true(batch), self._condition(batch))
             losses = present({"G_GAN": self.options.lambda_GAN * fooling, "G_FM": matching})

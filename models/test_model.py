@@ -9,8 +9,9 @@ from torch import nn
 
 from models import MODELS
 from models.base import Batch, Images, TranslationModel
-from models.builder import Builder
+from models.builder import Builder, Channels
 from models.networks import GENERATORS
+from models.networks.lab import LabColorizer
 from util.errors import UserError
 from util.option import option
 
@@ -20,6 +21,9 @@ class OneSidedOptions:
     netG: str = option("resnet_9blocks", "generator architecture", "identity", registry=GENERATORS)
     model_suffix: str = option(
         "", "which generator of the run: '' loads <epoch>_net_G.pth, '_A' loads <epoch>_net_G_A.pth", "session"
+    )
+    colorspace: str = option(
+        "files", "what the generator makes: whole images, or a, b of Lab", "identity", choices=("files", "lab")
     )
 
 
@@ -34,7 +38,10 @@ class OneSided(TranslationModel):
     def __init__(self, options: OneSidedOptions, build: Builder) -> None:
         super().__init__()
         self._file = f"G{options.model_suffix}"
-        self.generator = build.generator(build.channels.A, build.channels.B)
+        colours = options.colorspace == "lab"
+        channels = build.channels if not colours else Channels(1, 2)
+        network = build.generator(channels.A, channels.B)
+        self.generator = LabColorizer(network) if colours else network
 
     def networks(self) -> dict[str, nn.Module]:
         return {self._file: self.generator}

@@ -124,7 +124,7 @@ class Validator:
         """Return the mean metrics, and the pictures of the first image."""
         with self.previewer.updater.averaged() if variant.averaged else contextlib.nullcontext():
             predictor = self.previewer.predictor(variant.test_norm)
-        measurement = self._measurement(variant) if self.measures else None
+        measurement, model = self._measurement(variant) if self.measures else None, self.previewer.updater.model
         first = self._beside is None and hasattr(self.dataset, "protocol")
         rows: dict[int, tuple[Row, Beside]] = {}
         pictures: dict[str, np.ndarray] = {}
@@ -132,7 +132,7 @@ class Validator:
             images = predictor({side: sample[side][None] for side in ("A", "B") if side in sample})
             if not pictures:
                 pictures = _labelled(to_pictures(images, self.previewer.bands), variant)
-            if measurement is not None and {"fake_B", "real_B"} <= set(images):
+            if measurement is not None and {model.result, model.truth} <= set(images):
                 rows[index] = measurement.measure(self._in_file_values(images, sample), beside=first)
         found = self.previewer.updater.ranks.gather_rows(rows)
         if measurement is not None and first:
@@ -165,8 +165,9 @@ class Validator:
 
     def _in_file_values(self, images: Mapping[str, Tensor], sample: Mapping[str, Any]) -> Sample:
         masks = {"real_B": sample.get("B_mask")}
-        labels = ("real_A", "fake_B", "real_B")
-        values = {label: self.domains.values(label, images[label][0], masks.get(label)) for label in labels}
+        model = self.previewer.updater.model
+        labels = {"real_A": "real_A", "fake_B": model.result, "real_B": model.truth}
+        values = {name: self.domains.values(of, images[of][0], masks.get(name)) for name, of in labels.items()}
         source = self.domains.range("real_B").restore(images["real_A"][0].permute(1, 2, 0).numpy())
         return Sample(values, "fake_B", source, sample)
 

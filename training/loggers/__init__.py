@@ -24,6 +24,7 @@ def make_loggers(options: DisplayOptions) -> LoggerGroup:
     from training.loggers.html import HtmlPage
     from training.loggers.jsonl import JsonLines
     from training.loggers.loss_log import LossLog
+    from training.loggers.tensorboard import TensorBoardLogger
     from training.loggers.visdom import VisdomWindows
     from training.loggers.wandb import WandbLogger
 
@@ -32,6 +33,8 @@ def make_loggers(options: DisplayOptions) -> LoggerGroup:
         loggers.append(HtmlPage(options.display_winsize))
     if options.display_id > 0:
         loggers.append(VisdomWindows(options))
+    if options.use_tensorboard:
+        loggers.append(TensorBoardLogger())
     if options.use_wandb:
         loggers.append(WandbLogger(options.wandb_project_name))
     return LoggerGroup(loggers)

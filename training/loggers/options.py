@@ -23,5 +23,8 @@ class DisplayOptions:
     display_ncols: int = option(
         4, "images per row of the one visdom panel; 0: one window per image", scope="session", minimum=0
     )
-    use_wandb: bool = option(False, "also log to Weights & Biases", scope="session")
+    use_tensorboard: bool = option(False, "also write TensorBoard files to the run's folder", scope="session")
+    use_wandb: bool = option(
+        False, "also log to Weights & Biases; WANDB_MODE=offline keeps it on this machine", scope="session"
+    )
     wandb_project_name: str = option("CycleGAN-and-pix2pix", "project name for Weights & Biases", scope="session")

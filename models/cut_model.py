@@ -71,6 +71,7 @@ class CUT(TranslationModel):
     loss_names = ("G_GAN", "D_real", "D_fake", "NCE", "NCE_Y")
     visuals = {"real_A": "A", "fake_B": "B", "real_B": "B", "idt_B": "B"}
     frames = {"real_B": "B", "idt_B": "B"}
+    F: Any
 
     def __init__(self, options: CUTOptions, build: Builder) -> None:
         super().__init__()

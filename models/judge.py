@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from models.augment import Augmentation
 from models.base import Losses, split_calls
-from models.losses.adversarial import AdversarialLoss, Outputs, r1_penalty
+from models.losses.adversarial import Outputs, r1_penalty
 from models.losses.features import feature_matching
 from models.options import JudgeOptions
 from util.errors import UserError
@@ -30,7 +31,7 @@ class Judge:
         UserError: the flags do not go together.
     """
 
-    def __init__(self, discriminator: nn.Module, adversarial: AdversarialLoss, options: JudgeOptions) -> None:
+    def __init__(self, discriminator: nn.Module, adversarial: Any, options: JudgeOptions) -> None:
         self.discriminator, self.adversarial, self.options = discriminator, adversarial, options
         self.augmentation = _augmentation(options, adversarial)
 
@@ -78,7 +79,7 @@ def _behind(condition: Tensor | None, image: Tensor) -> Tensor:
     return image if condition is None else torch.cat([condition, image], 1)
 
 
-def _augmentation(options: JudgeOptions, adversarial: AdversarialLoss) -> Augmentation | None:
+def _augmentation(options: JudgeOptions, adversarial: Any) -> Augmentation | None:
     if not options.augment:
         return None
     if options.augment_p == 0 and adversarial.midpoint is None:

@@ -43,5 +43,5 @@ class PatchSampler(nn.Module):
             flat = feature.flatten(2).transpose(1, 2)
             chosen = flat.gather(1, at[..., None].expand(-1, -1, flat.shape[2]))
             with torch.autocast(feature.device.type, enabled=False):
-                vectors.append(F.normalize(head(chosen.to(head[0].weight.dtype)), dim=2, eps=1e-7))
+                vectors.append(F.normalize(head(chosen.to(next(head.parameters()).dtype)), dim=2, eps=1e-7))
         return vectors

@@ -18,12 +18,12 @@ from data import DATASETS
 from data.aligned_dataset import match
 from data.common import CommonDataOptions
 from data.folders import domain_files, in_phase, locate
-from data.listing import data_root
-from data.masks import WIDTHS, parse_mixture
+from data.listing import data_root, readable
+from data.masks import parse_mixture
 from data.masks_files import find_masks, parse_colour, resized_hole
 from data.pairs import Pair, audit
 from data.prepared import Images, Prepared
-from data.protocol import Holes
+from data.protocol import WIDTHS, Holes
 from data.readers import read_image
 from data.sample import Examples, fit_channels, make_sides
 from data.transfer import as_floats
@@ -62,7 +62,7 @@ class Inpaint:
 
     Images lie in train/ val/ test/ below the root, or in one folder that is split by names; with --dir_A and --dir_B
     damaged images have undamaged ones of the same names. In training every epoch draws other holes; those of val and
-    test images depend on their name and --mask_seed alone.
+    test images depend on their name and --mask_seed alone. With --preprocess crop, val and test images are whole.
     """
 
     def __init__(
@@ -74,6 +74,8 @@ class Inpaint:
         ranges: dict[str, ValueRange] | None = None,
     ) -> None:
         _check(options, common)
+        if not train and common.preprocess == "crop":
+            common = dataclasses.replace(common, preprocess="none")
         self.options, self.common, self.train = options, common, train
         self._images = Images(common)
         self._files, self.names = list_images_with_holes(common, common.phase)
@@ -85,7 +87,7 @@ class Inpaint:
             self._masks = find_masks(folder, self.names, options.masks_by, invert=options.invert_masks)
         self._whole = self._damage is None or common.dir_A is not None  # whether undamaged images are known
         self.pairs = self._files if self._whole or train else []
-        dtype = audit(self._files, strict=train)[1]
+        dtype = audit(self._files, strict=train and not common.skips_bad)[1]
         alone = dataclasses.replace(common, input_nc=common.output_nc)  # the mask is no channel of files
         examples = Examples(dtype, self._training_images)
         self.sides = make_sides(alone, examples, examples, ranges)
@@ -175,7 +177,8 @@ class Inpaint:
             files = list_images_with_holes(self.common, "train")[0]
         except UserError:
             files = self._files
-        return (read_image(pair.target) for pair in spread(files))
+        reads = (functools.partial(read_image, pair.target) for pair in spread(files))
+        return readable(reads, skip=self.common.skips_bad)
 
 
 def list_images_with_holes(common: CommonDataOptions, phase: str) -> tuple[list[Pair], list[str]]:

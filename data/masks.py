@@ -14,11 +14,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from data.protocol import WIDTHS
 from util.errors import UserError, did_you_mean
 
 Size = tuple[int, int]
 Random = np.random.Generator
-WIDTHS = ("narrow", "medium", "wide")
 _TRIES = 20
 _LEAST, _MOST = 0.002, 0.7  # share of the image that a hole covers
 

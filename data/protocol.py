@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+WIDTHS = ("narrow", "medium", "wide")  # classes of holes
+
 
 @dataclass(frozen=True)
 class Protocol:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
+from data.protocol import WIDTHS
+
 METRICS = {
     **{"psnr": "PSNR", "ssim": "SSIM", "ms_ssim": "MS-SSIM", "psnr_y": "PSNR Y", "ssim_y": "SSIM Y"},
     **{"lpips": "LPIPS", "rmse": "RMSE", "mae": "MAE", "fid": "FID", "kid": "KID"},
     **{"fid_torchvision": "FID (torchvision Inception)", "kid_torchvision": "KID (torchvision Inception)"},
     **{"fid_lite0": "FID (EfficientNet-lite0)", "kid_lite0": "KID (EfficientNet-lite0)"},
 }
-WIDTHS = ("narrow", "medium", "wide")  # classes of holes
 METRICS |= {"hole_psnr": "PSNR in holes", "hole_mae": "MAE in holes"}
 METRICS |= {f"hole_psnr_{width}": f"PSNR in {width} holes" for width in WIDTHS}
 METRICS |= {f"lpips_{width}": f"LPIPS, {width} holes" for width in WIDTHS}

@@ -40,7 +40,8 @@ def trained(train: Callable[..., int], root: pathlib.Path, channels: int = 3, dt
         for number in range(2):
             write_image(root / "photos" / phase / f"{number}.png", picture(channels=channels, dtype=dtype))
     words = ["--model", "inpaint", "--dataroot", root / "photos", "--checkpoints_dir", root, "--name", "filler"]
-    words += [*NETWORK, "--input_nc", channels + 1, "--output_nc", channels, "--crop_size", 32, "--max_steps", 1, *COMMON]
+    words += [*NETWORK, *COMMON, "--input_nc", channels + 1, "--output_nc", channels, "--crop_size", 32]
+    words += ["--max_steps", 1]
     assert train(*words, "--no_html", "--display_id", 0, "--precision", "fp32", "--val_freq", 0) == 0
     return root / "photos"
 

@@ -12,8 +12,9 @@ import torch
 from data import DATASETS
 from data.common import CommonDataOptions
 from data.loader import sample_seed
-from data.masks import KINDS, WIDTHS, Mixture, parse_mixture, width_class
+from data.masks import KINDS, Mixture, parse_mixture, width_class
 from data.masks_files import parse_colour, read_mask, resized_hole
+from data.protocol import WIDTHS
 from data.value_range import as_dtype
 from data.writers import write_image
 from util.errors import UserError
@@ -224,6 +225,17 @@ def test_colours_in_words_that_are_none(tmp_path: pathlib.Path) -> None:
 def test_channels_that_leave_no_room_for_the_mask_name_the_right_number(tmp_path: pathlib.Path) -> None:
     with pytest.raises(UserError, match="give --input_nc 2"):
         opened(folder(tmp_path), input_nc=1, output_nc=1)
+
+
+def test_patches_are_for_training_alone_and_a_broken_file_can_be_passed_over(tmp_path: pathlib.Path) -> None:
+    root = folder(tmp_path)
+    flags = {"preprocess": "crop", "crop_size": 32}
+    assert load(opened(root, train=True, **flags))["A"].shape == (4, 32, 32)
+    assert load(opened(root, **flags))["A"].shape == (4, 40, 50)
+    (root / "train/0.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match="0.png"):
+        opened(root, train=True)
+    assert load(opened(root, train=True, on_bad_file="skip"), 1)["A"].shape == (4, 40, 50)
 
 
 def test_the_cache_gives_the_same_samples(tmp_path: pathlib.Path) -> None:

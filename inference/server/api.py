@@ -47,11 +47,16 @@ class Health(BaseModel):
 
 
 class Run(BaseModel):
-    """One run: its channels, and the number types of the files that it was trained on."""
+    """One run: its channels, and the number types of the files that it was trained on.
+
+    Images of other channels are fitted where that is possible: grey repeated, colour made grey, alpha left out. Where
+    ``brightness_alone`` is true the network sees no colours: colour images keep their own, grey ones stay grey.
+    """
 
     name: str
     input_channels: int
     output_channels: int
+    brightness_alone: bool
     trained_on: dict[str, str | None]
 
 

@@ -32,13 +32,15 @@ class ServedRun:
         self._seconds_per_pixel = 0.0
 
     def describe(self) -> dict[str, Any]:
-        """Return the run's name, channels and files as plain values."""
+        """Return the run's name, the channels that it translates as they are, and its files, as plain values."""
         files = {side: domain.format.dtype for side, domain in self.translator.domains.items()}
-        input_nc, output_nc = self.translator.channels
+        luma = self.translator.luma
+        input_nc, output_nc = (3, 3) if luma else self.translator.channels
         return {
             "name": self.name,
             "input_channels": input_nc,
             "output_channels": output_nc,
+            "brightness_alone": luma,
             "trained_on": {"input": files.get("A"), "output": files.get("B")},
         }
 

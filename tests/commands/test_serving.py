@@ -63,3 +63,13 @@ def test_several_devices_hold_every_run(words: list[str]) -> None:
     session = ServingSession(ServeOptions().parse([*words, "--gpu_ids", "-1,-1", "--page", "false"]))
     first, second = session.devices
     assert first["run"].translator is not second["run"].translator
+
+
+def test_runs_are_served_together_beside_each_alone(words: list[str], tmp_path: pathlib.Path) -> None:
+    (tmp_path / "other").mkdir()
+    save_networks({"G": a2b.build_generator("srcnn")}, tmp_path / "other", "latest")
+    words[1] = "run,other"
+    (runs,) = ServingSession(ServeOptions().parse([*words, "--ensemble", "median", "--page", "false"])).devices
+    assert list(runs) == ["run", "other", "run,other"]
+    assert [len(run.translator.predictor.models) for run in runs.values()] == [1, 1, 2]
+    assert runs["run,other"].translator.predictor.ensemble.how == "median"

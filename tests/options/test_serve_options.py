@@ -49,6 +49,7 @@ def test_sizes_are_in_megabytes(folder: pathlib.Path) -> None:
         (["--name", "one,one"], "named twice"),
         (["--name", "../one"], "plain folder name"),
         (["--name", "one,"], "plain folder name"),
+        (["--name", "one", "--ensemble", "mean"], "joins runs"),
         (["--name", "one", "--port", "70000"], "too large"),
         (["--name", "one", "--queue", "0"], "too small"),
         (["--name", "one", "--direction", "CtoD"], "unknown"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import pathlib
@@ -20,6 +21,7 @@ from fastapi.testclient import TestClient
 
 import a2b
 from inference.server.app import make_app
+from inference.server.runs import ServedRun
 from inference.server.service import Service
 from tests.inference.server.conftest import from_png, pixels, png
 from tests.inference.server.test_uploads import bomb, zipped
@@ -150,6 +152,16 @@ def test_runs_are_listed(client: TestClient) -> None:
     listed = {run["name"]: run for run in client.get("/api/runs").json()}
     assert set(listed) == {"colour", "grey"}
     assert (listed["grey"]["input_channels"], listed["colour"]["output_channels"]) == (1, 3)
+    assert not listed["grey"]["brightness_alone"]
+
+
+def test_a_run_on_brightness_says_that_it_takes_colour(devices: list[dict[str, ServedRun]]) -> None:
+    translator = copy.copy(devices[0]["grey"].translator)
+    translator.luma = True
+    run = ServedRun("brightness", translator).describe()
+    assert (run["input_channels"], run["output_channels"], run["brightness_alone"]) == (3, 3, True)
+    colour = pixels(20, 30)
+    assert translator(colour).shape == colour.shape and translator(colour[..., :1]).shape == (20, 30, 1)
 
 
 def finished(client: TestClient, job: str) -> dict[str, Any]:

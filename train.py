@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
+from commands.folding import each_fold
 from options.train_options import TrainOptions
 from util.errors import run_script
 
 
 def main() -> int:
-    """Parse the flags, build everything, train."""
+    """Parse the flags, build everything, train; with --fold all one run after the other until one is stopped."""
+    return next((code for words in each_fold(sys.argv[1:]) if (code := train(words))), 0)
+
+
+def train(words: list[str]) -> int:
+    """Do one run; return its exit code."""
     began = time.monotonic()
-    options = TrainOptions().parse()  # before torch is imported, so that mistakes are answered at once
+    options = TrainOptions().parse(words)  # before torch is imported, so that mistakes are answered at once
     from commands.training import TrainingSession
 
     session = TrainingSession(options, began)

@@ -62,7 +62,7 @@ def _side_by_side(common: CommonDataOptions, phase: str) -> list[Pair]:
         folder, "train/ val/ test/ with A and B side by side in one image, or two folders named by --dir_A and --dir_B"
     )
     names = output_names(files, folder)
-    kept = set(in_phase(common, names, phase) if flat else names)
+    kept = set(in_phase(common, names, phase, flat))
     return [Pair(name, path, path, joined=True) for name, path in zip(names, files, strict=True) if name in kept]
 
 
@@ -70,9 +70,7 @@ def _two_folders(common: CommonDataOptions, dir_a: str, dir_b: str, phase: str) 
     root = data_root(common)
     (folder_a, whole), (folder_b, _) = locate(root, dir_a, phase), locate(root, dir_b, phase)
     pairs = match(folder_a, folder_b)
-    if not whole:
-        return pairs
-    kept = set(in_phase(common, [pair.name for pair in pairs], phase))
+    kept = set(in_phase(common, [pair.name for pair in pairs], phase, whole))
     return [pair for pair in pairs if pair.name in kept]
 
 

@@ -24,6 +24,15 @@ class CommonDataOptions:
         0.1, "part held out, by name, from folders that have no train/ and test/", "identity", minimum=0, maximum=0.9
     )
     split_seed: int = option(0, "seed of that split, apart from --seed so that no test image is trained on", "identity")
+    group_by: str | None = option(
+        None,
+        "regular expression: images whose names' beginnings match alike stay on one side of that split, or in one fold",
+        "identity",
+    )
+    folds: int | None = option(
+        None, "in place of that split, cut the images into so many equal parts, and hold out one", "identity", minimum=2
+    )
+    fold: str | None = option(None, "which of the --folds is held out, from 1; all: train one run for each", "identity")
     direction: str = option("AtoB", "translate A to B, or B to A", "identity", choices=("AtoB", "BtoA"))
     input_nc: int = option(3, "channels of the source: 1 grey, 3 RGB, or the files' own", "identity", minimum=1)
     output_nc: int = option(3, "channels of the target: 1 grey, 3 RGB, or the files' own", "identity", minimum=1)

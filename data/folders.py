@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 
 from data.common import CommonDataOptions
+from data.folds import fold_of, group_of
 from data.listing import data_root, images_in, output_names, split_names
 from util.errors import UserError
 
@@ -27,21 +28,45 @@ def locate(root: pathlib.Path, name: str, phase: str) -> tuple[pathlib.Path, boo
     return whole, True
 
 
-def in_phase(common: CommonDataOptions, names: list[str], phase: str) -> list[str]:
+def in_phase(common: CommonDataOptions, names: list[str], phase: str, whole: bool = True) -> list[str]:
     """Return the names of one phase of folders that have no train/ and test/; all of them for the phase "all".
+
+    Args:
+        whole: whether the names are of all phases; otherwise they are returned as they are.
 
     Raises:
         UserError: ``--val_fraction 0`` forbids the split, or there is nothing to hold out; with the command to run.
+            ``--folds`` asks to split what is split already.
     """
-    if phase == "all":
+    if not whole and common.folds is not None:
+        raise UserError(
+            f"--folds {common.folds}: {common.dataroot} has folders for its phases already; name folders that hold all "
+            "images by --dir_A and --dir_B, or make the folds by prepare.py split --folds"
+        )
+    if not whole or phase == "all":
         return names
-    command = f"python prepare.py split --dataroot {common.dataroot}"
-    if common.val_fraction == 0:
-        raise UserError(f"--dataroot {common.dataroot}: no {phase}/ in it and --val_fraction is 0; run: {command}")
-    chosen = split_names(names, common.val_fraction, common.split_seed, phase)
+    groups = {name: group_of(name, common.group_by) for name in names} if common.folds or common.group_by else {}
+    chosen = _in_fold(common, groups, phase) if common.folds else _in_split(common, names, groups, phase)
     if not chosen:
         raise UserError(f"--dataroot {common.dataroot}: {len(names)} image(s) cannot be split; add images")
     return chosen
+
+
+def _in_split(common: CommonDataOptions, names: list[str], groups: dict[str, str], phase: str) -> list[str]:
+    if common.val_fraction == 0:
+        command = f"python prepare.py split --dataroot {common.dataroot}"
+        raise UserError(f"--dataroot {common.dataroot}: no {phase}/ in it and --val_fraction is 0; run: {command}")
+    places = [groups.get(name, name) for name in names]
+    kept = set(split_names(list(dict.fromkeys(places)), common.val_fraction, common.split_seed, phase))
+    return [name for name, place in zip(names, places, strict=True) if place in kept]
+
+
+def _in_fold(common: CommonDataOptions, groups: dict[str, str], phase: str) -> list[str]:
+    count = common.folds or 0
+    if common.fold not in map(str, range(1, count + 1)):
+        raise UserError(f"--fold {common.fold}: with --folds {count} give 1 to {count}, or all to train.py")
+    folds = fold_of(groups.values(), count, common.split_seed)
+    return [name for name, group in groups.items() if (folds[group] == int(common.fold)) != (phase == "train")]
 
 
 def domain_files(
@@ -57,8 +82,7 @@ def domain_files(
     expected = f"images of phase '{phase}'" + ("" if name else " there, or in folders named by --dir_A and --dir_B")
     files = images_in(folder, expected)
     names = output_names(files, folder)
-    if whole:
-        kept = set(in_phase(common, names, phase))
-        files = [path for path, stem in zip(files, names, strict=True) if stem in kept]
-        names = [stem for stem in names if stem in kept]
+    kept = set(in_phase(common, names, phase, whole))
+    files = [path for path, stem in zip(files, names, strict=True) if stem in kept]
+    names = [stem for stem in names if stem in kept]
     return files[: common.max_dataset_size], names[: common.max_dataset_size]

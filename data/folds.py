@@ -1,11 +1,34 @@
-"""Folds of cross-validation: which of k parts a group of images belongs to, by its name and a seed alone."""
+"""Folds of cross-validation: which of k parts a group of images belongs to, by its name and a seed alone.
+
+A group is one source: the scans NAME_itr0, NAME_itr1 of one surface, or what ``--group_by`` finds alike in names.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 
 from util.errors import UserError
+
+_ITERATION = re.compile(r"_itr\d+$")
+
+
+def group_of(name: str, pattern: str | None) -> str:
+    """Return the group of a name: it without a trailing ``_itrK``, or its beginning that matches ``--group_by``.
+
+    Raises:
+        UserError: the pattern is no regular expression, or does not match.
+    """
+    if pattern is None:
+        return _ITERATION.sub("", name)
+    try:
+        found = re.match(pattern, name)
+    except re.error as error:
+        raise UserError(f"--group_by {pattern}: not a regular expression ({error})") from None
+    if found is None:
+        raise UserError(f"--group_by {pattern}: does not match the name {name}")
+    return found[0]
 
 
 def ranked(groups: Iterable[str], seed: int) -> list[str]:

@@ -83,7 +83,7 @@ def list_sem_pairs(common: CommonDataOptions, phase: str) -> list[Pair]:
     depths = by_stem(images_in(depth, expected), depth)
     images = by_stem(images_in(sem, expected), sem)
     owners = {name: _depth_of(name, path, depths, depth) for name, path in images.items()}
-    kept = set(in_phase(common, sorted(set(owners.values())), phase) if whole else depths)
+    kept = set(in_phase(common, sorted(set(owners.values())), phase, whole))
     return [Pair(name, path, depths[owners[name]]) for name, path in images.items() if owners[name] in kept]
 
 

@@ -11,16 +11,13 @@ import argparse
 import itertools
 import os
 import pathlib
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 
-from data.folds import fold_of, ranked
+from data.folds import fold_of, group_of, ranked
 from data.listing import images_in, relative_stem
 from data.tools.folders import check_free, existing_folder, partial_folder
 from util.errors import UserError
-
-_ITERATION = re.compile(r"_itr\d+$")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
         raise UserError("--folds and --match: every image is in val once with folds; give one of the two")
     check_free(out)
     files = {name: images_in(root / name, "images to split") for name in folders or ["."]}
-    groups = {name: [_group(relative_stem(p, root / name), args.group_by) for p in files[name]] for name in files}
+    groups = {name: [group_of(relative_stem(p, root / name), args.group_by) for p in files[name]] for name in files}
     if folders:
         _check_partners(root, files, folders)
     names = [group for found in groups.values() for group in found]
@@ -102,21 +99,9 @@ def assign(groups: Sequence[str], val_fraction: float, test_fraction: float, see
     return {g: "val" if i < val else "test" if i < val + test else "train" for i, g in enumerate(order)}
 
 
-def _group(stem: str, pattern: str | None) -> str:
-    if pattern is None:
-        return _ITERATION.sub("", stem)
-    try:
-        found = re.match(pattern, stem)
-    except re.error as error:
-        raise UserError(f"--group_by {pattern}: not a regular expression ({error})") from None
-    if found is None:
-        raise UserError(f"--group_by {pattern}: does not match the name {stem}")
-    return found[0]
-
-
 def _check_partners(root: pathlib.Path, files: dict[str, list[pathlib.Path]], folders: Sequence[str]) -> None:
     """Every file needs a partner of the same stem, ``_itrK`` aside, in the other folder."""
-    stems = {name: {_group(relative_stem(p, root / name), None): p for p in files[name]} for name in folders}
+    stems = {name: {group_of(relative_stem(p, root / name), None): p for p in files[name]} for name in folders}
     for these, those in (folders, folders[::-1]):
         missing = sorted(stems[these].keys() - stems[those].keys())
         if missing:

@@ -120,7 +120,7 @@ class Inpaint:
         shown = clean
         if pair.source != pair.target:
             shown = self.sides["A"].place("B", self._open("A", pair.source), geometry, pair.source)
-        sample = {"A": with_hole(shown["B"], _plane(hole)), "A_paths": str(pair.source)}
+        sample: dict[str, Any] = {"A": with_hole(shown["B"], _plane(hole)), "A_paths": str(pair.source)}
         sample |= {"A_range": shown["B_range"]} if "B_range" in shown else {}
         if self.pairs:
             sample |= clean

@@ -119,7 +119,7 @@ class Damage:
                 f"--hole_colour {','.join(f'{v:g}' for v in self.colour)}: {len(self.colour)} values, but images have "
                 f"{image.shape[2]} channels; give as many, or one for all"
             )
-        return (np.abs(image.astype(np.float64) - self.colour) <= self.tolerance).all(axis=2)
+        return np.asarray((np.abs(image.astype(np.float64) - self.colour) <= self.tolerance).all(axis=2))
 
 
 def parse_colour(text: str, tolerance: float) -> Damage:

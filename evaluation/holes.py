@@ -50,7 +50,7 @@ class InAndOutOfHoles:
         if not hole.any():
             return row
         limits = DTYPE_RANGES["uint8"] if real.dtype == np.uint8 else (self.value_range.low, self.value_range.high)
-        inside = evaluate_pair(*(_only(image, hole) for image in (fake, real)), limits)
+        inside = evaluate_pair(_only(fake, hole), _only(real, hole), limits)
         row |= {f"hole_{metric}": inside[metric] for metric in ("psnr", "mae")}
         width = width_class(hole)
         return row | {f"{metric}_{width}": row[metric] for metric in _BY_WIDTH if metric in row}

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from data.inpaint_dataset import with_hole
+from data.masks_files import read_mask
 from data.readers import read_image, read_info
 from data.sample import fit_channels
 from data.streams import read_metadata, write_blocks
@@ -117,6 +118,11 @@ class Translator:
     def _mask_of(self, path: pathlib.Path) -> np.ndarray | None:
         return None if self.holes is None else self.holes.of_file(path)
 
+    def _read_mask(self, path: pathlib.Path) -> np.ndarray:
+        if self.holes is None:
+            raise UserError("the run fills no holes: leave the mask out")
+        return read_mask(path, invert=self.holes.invert)
+
     def settle(self, files: Sequence[pathlib.Path], count: int) -> None:
         """Settle by the first of ``count`` files what computes the networks; what cannot be read waits for its turn."""
         batches = []
@@ -135,8 +141,12 @@ class Translator:
         domains = own | fit_domains(self.domains, {"A": dtype}, source)
         return domains["A"], domains["B"]
 
-    def file(self, source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    def file(
+        self, source: str | os.PathLike[str], target: str | os.PathLike[str], mask: pathlib.Path | None = None
+    ) -> None:
         """Translate an image file of any size into another, with its depth, colour profile and EXIF.
+
+        ``mask`` is a file with the hole, for a model that fills such, in place of what :class:`HoleSource` finds.
 
         Files too large for memory are read, translated and written in parts. ``target`` appears whole or not at all;
         its suffix gives the format: .png, .tif and .webp without loss, .jpg at quality 95.
@@ -153,7 +163,7 @@ class Translator:
                 raise UserError(f"{source}: {size} pixels are too many to be filled at once; cut it in parts")
             LargeFile(self.predictor, source, info, domains, self.channels, luma=self.luma).translate(target)
             return
-        values = self._translate(read_image(source), self._mask_of(source))
+        values = self._translate(read_image(source), self._mask_of(source) if mask is None else self._read_mask(mask))
         write_blocks(target, values.shape, values.dtype.name, [values], read_metadata(source))
 
 

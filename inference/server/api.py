@@ -23,6 +23,9 @@ OutputForm = Annotated[Output, Form(description="same keeps PNG, TIFF and NPY an
 Client = Annotated[
     str | None, Header(max_length=100, description="your name among the clients of one address; all take turns")
 ]
+MaskFile = Annotated[
+    UploadFile | None, File(description="white = hole, as large as the image; for runs that fill holes")
+]
 _POLL = 0.5  # seconds between looks whether the client is still there
 _MEDIA = {
     **{".png": "image/png", ".tif": "image/tiff", ".jpg": "image/jpeg", ".webp": "image/webp"},
@@ -104,10 +107,11 @@ def _add_single(router: APIRouter, service: Service) -> None:
         image: Annotated[UploadFile, File(description="PNG, JPEG, TIFF, WebP, BMP, PGM, PPM or NPY")],
         run: RunName = None,
         output: OutputForm = "same",
+        mask: MaskFile = None,
         x_client: Client = None,
     ) -> FileResponse:
         """Translate one image and answer with the image, in its depth and, where that is lossless, its kind."""
-        job = await _submit(service, request, [image], run, output, x_client, most=1)
+        job = await _submit(service, request, [image], run, output, x_client, most=1, mask=mask)
         try:
             await _wait(job, request)
             task = job.tasks[0]
@@ -179,13 +183,15 @@ async def _submit(
     output: Output,
     client: str | None,
     most: int | None = None,
+    mask: UploadFile | None = None,
 ) -> Job:
     if run is None and len(service.runs) > 1:
         raise Refused(BAD_REQUEST, f"name the run: one of {', '.join(service.runs)}")
     name = run if run is not None else next(iter(service.runs))
     address = request.client.host if request.client else "unknown"
     opened = [(file.file, file.filename) for file in files]
-    return await run_in_threadpool(service.submit, name, opened, f"{address} {client or ''}", output, most)
+    hole = None if mask is None else (mask.file, mask.filename)
+    return await run_in_threadpool(service.submit, name, opened, f"{address} {client or ''}", output, most, hole)
 
 
 async def _wait(job: Job, request: Request) -> None:

@@ -65,7 +65,7 @@ class ServedRun:
         began = time.monotonic()
         try:
             result = upload.path.with_suffix(self._suffix(upload, output))
-            self.translator.file(upload.path, result)
+            self.translator.file(upload.path, result, upload.mask)
             self._seconds_per_pixel = (time.monotonic() - began) / (upload.info.height * upload.info.width)
             return result
         except UserError as error:

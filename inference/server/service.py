@@ -17,7 +17,7 @@ from inference.server.jobs import Job, Task
 from inference.server.refusal import BUSY, GONE, NO_ROOM, NOT_FOUND, Refused
 from inference.server.runs import ServedRun, unexpected
 from inference.server.settings import ServerOptions
-from inference.server.uploads import Limits, Upload, collect, inspect, safe_name
+from inference.server.uploads import Limits, Upload, collect, inspect, safe_name, with_mask
 from util.errors import did_you_mean
 
 _MOST_KEPT = 1000  # ended jobs
@@ -55,6 +55,7 @@ class Service:
         client: str,
         output: str = "same",
         most: int | None = None,
+        mask: tuple[BinaryIO, str | None] | None = None,
     ) -> Job:
         """Check the files, queue them and return the job at once.
 
@@ -62,6 +63,7 @@ class Service:
             files: open files with the names that the client gave.
             client: whose turn it is; clients take turns.
             most: images to take at most, if fewer than ``--max_files``.
+            mask: of the hole in the first image, for a run that fills holes.
 
         Raises:
             Refused: no such run, a file that is no good image, or a full queue.
@@ -73,7 +75,8 @@ class Service:
         job = Job(run, client, folder, output)
         try:
             limits = self._limits if most is None else Limits(self._limits.pixels, most, self._limits.unpacked)
-            job.add(collect(files, folder, limits))
+            uploads = collect(files, folder, limits)
+            job.add(uploads if mask is None else [with_mask(uploads[0], mask, limits), *uploads[1:]])
             self._enqueue(job)
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)

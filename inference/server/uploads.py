@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import lzma
 import os
 import pathlib
@@ -33,12 +34,13 @@ _STEP = 1 << 20
 
 @dataclass(frozen=True)
 class Upload:
-    """One image on disk: its file, the name to show and answer with, its kind, and what its header says."""
+    """One image on disk: its file, the name to show and answer with, its kind, what its header says, and its mask."""
 
     path: pathlib.Path
     name: str
     kind: str
     info: ImageInfo
+    mask: pathlib.Path | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,14 @@ def inspect(path: pathlib.Path, name: str, limits: Limits) -> Upload:
             TOO_LARGE, f"{name}: {info.width}x{info.height} pixels; this server takes {limits.pixels:,} an image"
         )
     return Upload(path, name, kind, info)
+
+
+def with_mask(upload: Upload, mask: tuple[BinaryIO, str | None], limits: Limits) -> Upload:
+    """Return the upload with the mask of its hole stored beside it; Refused when that is no image, or too large."""
+    stream, name = mask
+    path = upload.path.with_suffix(".mask")
+    save(stream, path, limits.unpacked)
+    return dataclasses.replace(upload, mask=inspect(path, safe_name(name), limits).path)
 
 
 def decode(upload: Upload) -> np.ndarray:

@@ -20,9 +20,15 @@ pytest.importorskip("fastapi", reason="the server's libraries are not installed:
 from fastapi.testclient import TestClient
 
 import a2b
+from commands.build import build_model
+from commands.joined_runs import open_run
 from inference.server.app import make_app
 from inference.server.runs import ServedRun
 from inference.server.service import Service
+from inference.server.settings import ServerOptions
+from models.files import save_networks
+from options.saved import save_options
+from options.train_options import TrainOptions
 from tests.inference.server.conftest import from_png, pixels, png
 from tests.inference.server.test_uploads import bomb, zipped
 
@@ -39,6 +45,39 @@ def client(make_shared_service: Callable[..., Service]) -> Iterator[TestClient]:
 
 def translate(client: TestClient, content: bytes, name: str = "photo.png", **form: str) -> Any:
     return client.post("/api/translate", files={"image": (name, content)}, data={"run": "colour"} | form)
+
+
+def test_a_hole_is_filled_by_its_mask_or_where_the_image_is_transparent(
+    client: TestClient, tmp_path: pathlib.Path
+) -> None:
+    options = TrainOptions().parse(
+        ["--dataroot", ".", "--model", "inpaint", "--netG", "resnet_6blocks", "--ngf", "2", "--gpu_ids", "-1"]
+    )
+    (tmp_path / "filler").mkdir()
+    save_options(options, tmp_path / "filler", "train")
+    save_networks(build_model(options, train=False).networks(), tmp_path / "filler", "latest")
+    run = ServedRun("filler", open_run(tmp_path / "filler", "latest", None, "-1"))
+    image, hole = pixels(33, 47), np.zeros((33, 47), bool)
+    hole[5:15, 9:30] = True
+    service = Service([{"filler": run}], ServerOptions(page=False))
+    try:
+        with TestClient(make_app(service, service.options), LOCAL) as own:
+            mask = ("m.png", png(hole[..., None].astype(np.uint8) * 255))
+            answer = own.post("/api/translate", files={"image": ("photo.png", png(image)), "mask": mask})
+            clear = np.dstack([image[..., ::-1], np.where(hole, 0, 255).astype(np.uint8)])
+            erased = cv2.imencode(".png", clear)[1].tobytes()
+            again = own.post("/api/translate", files={"image": ("photo.png", erased)})
+            unsaid = own.post("/api/translate", files={"image": ("photo.png", png(image))})
+    finally:
+        service.close()
+    result = from_png(answer.content)
+    assert np.array_equal(result[~hole], image[~hole]) and not np.array_equal(result[hole], image[hole])
+    assert np.array_equal(from_png(again.content), result)
+    assert unsaid.status_code == 422 and "where is the hole" in unsaid.text
+    refused = client.post(
+        "/api/translate", files={"image": ("photo.png", png(image)), "mask": mask}, data={"run": "colour"}
+    )
+    assert refused.status_code == 422 and "fills no holes" in refused.text
 
 
 def tiff(values: np.ndarray) -> bytes:

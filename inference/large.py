@@ -17,7 +17,8 @@ from inference.brightness import network_values, painter_of, shown_channels
 from inference.domain import Domain
 from inference.ensemble import Member
 from inference.outputs import to_file_values
-from inference.predictor import Predictor, margins
+from inference.padding import padded_side
+from inference.predictor import Predictor
 from inference.tiling.boxes import Box, grid
 from inference.tiling.local import Tile
 from inference.tiling.memory import budget_of
@@ -167,17 +168,15 @@ def one_sided(
     (network,) = (predictor.original(network) for network in member.model.networks().values())
     turned, multiple = Turned(Converted(image, member.taken), symmetry), member.model.size_multiple
     frame, scale = turned.frame, getattr(network, "scale", 1)
-    (top, below), (left, right) = margins(frame.height, multiple), margins(frame.width, multiple)
-    padded = Padded(turned, top, left, top + frame.height + below, left + frame.width + right)
+    padded = Padded(turned, padded_side(frame.height, multiple), padded_side(frame.width, multiple))
     plan = predictor.runner.plan(network, padded.channels, padded.frame.height, padded.frame.width, per_row)
     predictor.runner.announce(plan, padded.frame.height, padded.frame.width)
     size = image.frame.scaled(scale)
     with arithmetic(predictor.device, predictor.precision):
         for box, values in predictor.runner.tiles(network, padded, plan):
-            kept = box.moved(-top * scale, -left * scale)
-            inside = Box(max(0, kept.top), max(0, kept.left), *_ends(kept, frame.scaled(scale)))
+            inside = Box(box.top, box.left, *_ends(box, frame.scaled(scale)))
             if inside.height > 0 and inside.width > 0:
-                yield symmetry.box_back(inside, size), member.given(symmetry.back(_part(values, inside.within(kept))))
+                yield symmetry.box_back(inside, size), member.given(symmetry.back(_part(values, inside.within(box))))
 
 
 def _ends(box: Box, frame: Box) -> tuple[int, int]:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inference.engines.engines import Engines
 from inference.ensemble import Ensemble, Member
+from inference.padding import crop, pad
 from inference.settings import InferenceOptions
 from inference.tiling.runner import Original, Runner, replaced_forward
 from inference.tiling.symmetry import SYMMETRIES, Symmetry
@@ -24,15 +24,14 @@ from util.noise import sample_noise
 
 TEST_NORMS = ("auto", "batch", "running")
 UNCERTAINTY = "uncertainty"
-_SMALLEST = 16  # pixels; below it the reflection padding inside some networks is wider than their feature maps
 
 
 class Predictor:
     """One model, or the average of several, ready for inference: no dropout, no gradients, any image size.
 
-    Images that are tiny, or whose sides do not divide by the network's ``size_multiple``, are padded by replication,
-    centred, and cropped back afterwards. Images too large for the memory go through in tiles, which changes nothing
-    but the time it takes: see ``inference.tiling``.
+    Images that are tiny, or whose sides do not divide by the network's ``size_multiple``, are mirrored beyond their
+    lower and right borders, and cropped back afterwards. Images too large for the memory go through in tiles, which
+    changes nothing but the time it takes: see ``inference.tiling``.
 
     Args:
         model: holding trained weights; several models, or an ensemble, give one image for each label they share.
@@ -168,13 +167,13 @@ class Predictor:
 
     def _images(self, member: Member, tensors: Mapping[str, Tensor], number: int) -> Images:
         model, multiple = member.model, member.model.size_multiple
-        padded = {side: _pad(tensor, multiple).to(self.device) for side, tensor in tensors.items()}
+        padded = {side: pad(tensor, multiple).to(self.device) for side, tensor in tensors.items()}
         with arithmetic(self.device, self.precision), self._any_size(model), self._dropout(model, number, padded):
             images = member.predict(padded)
         if len(self.models) > 1:
             images = {label: image for label, image in images.items() if label in self._labels}
         frames = {label: "B" if model.frames.get(label) == "B" and "B" in tensors else "A" for label in images}
-        return {label: _crop(image, tensors[frames[label]], multiple) for label, image in images.items()}
+        return {label: crop(image, tensors[frames[label]], multiple).float().cpu() for label, image in images.items()}
 
     @contextlib.contextmanager
     def _any_size(self, model: TranslationModel) -> Iterator[None]:
@@ -206,20 +205,6 @@ def _set_norms(member: Member) -> None:
             use_image_statistics(network)
 
 
-def _pad(image: Tensor, multiple: int) -> Tensor:
-    left, right = margins(image.shape[-1], multiple)
-    top, bottom = margins(image.shape[-2], multiple)
-    return F.pad(image, (left, right, top, bottom), mode="replicate")
-
-
-def _crop(image: Tensor, original: Tensor, multiple: int) -> Tensor:
-    height, width = original.shape[-2:]
-    (top, below), left = margins(height, multiple), margins(width, multiple)[0]
-    scale = image.shape[-2] // (top + height + below)
-    rows = slice(top * scale, (top + height) * scale)
-    return image[..., rows, left * scale : (left + width) * scale].float().cpu()
-
-
 class _Bound:
     """A network's replacement: the runner decides how the original runs."""
 
@@ -228,13 +213,6 @@ class _Bound:
 
     def __call__(self, images: Tensor) -> Tensor:
         return self.runner.run(self.network, images)
-
-
-def margins(size: int, multiple: int) -> tuple[int, int]:
-    """Return how many pixels to add before and after ``size``, so that a network can take it."""
-    wanted = max(size, _SMALLEST)
-    missing = wanted + -wanted % multiple - size
-    return missing // 2, missing - missing // 2
 
 
 def use_image_statistics(network: nn.Module) -> None:

@@ -11,16 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from inference.export.onnx_file import write_onnx
-from inference.export.portable import Description, padding, replace_norms
+from inference.export.portable import Description, padded, replace_norms
 from inference.export.quantize import write_int8
 from inference.export.trace import trace
+from models.networks.mirrored import crop_to
 from util.errors import UserError
 
 _OPSET = 18
 
 
 class AnySize(nn.Module):
-    """A network for which every size fits: padded by replication and cropped, in operations that ONNX has.
+    """A network for which every size fits: mirrored beyond its borders and cropped, in operations that ONNX has.
 
     The Predictor pads before, so nothing is added; but the exporter has to know that sizes divide as they must.
     """
@@ -35,11 +36,9 @@ class AnySize(nn.Module):
         self.size_multiple, self.scale = getattr(network, "size_multiple", 1), getattr(network, "scale", 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        (top, rows), (left, columns) = (padding(size, self.size_multiple) for size in image.shape[-2:])
-        result = self.network(image.index_select(-2, rows).index_select(-1, columns))
-        kept_rows = torch.arange(image.shape[-2] * self.scale) + top * self.scale
-        kept_columns = torch.arange(image.shape[-1] * self.scale) + left * self.scale
-        return result.index_select(-2, kept_rows).index_select(-1, kept_columns)
+        height, width = image.shape[-2:]
+        result = self.network(padded(image, self.size_multiple))
+        return crop_to(result, height * self.scale, width * self.scale)
 
 
 def write_graph(network: AnySize, channels: int, path: pathlib.Path, calibration: Sequence[Tensor] | None) -> None:

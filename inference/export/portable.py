@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inference.predictor import _SMALLEST as SMALLEST
+from inference.padding import SMALLEST
 from inference.predictor import Predictor
+from models.networks.mirrored import crop_to, mirrored_indices
 from models.networks.norms import InstanceNorm2d
 from util.errors import UserError
 
@@ -56,7 +57,7 @@ class Description:
 class PortableModel(nn.Module):
     """(N,input_nc,H,W) in [0,1] -> (N,output_nc,scale*H,scale*W) in [0,1], float32, any H and W.
 
-    Pads by replication and crops as the Predictor does, in operations that every format can express for sizes that
+    Mirrors and crops as the Predictor does, in operations that every format can express for sizes that
     are known only when the file is used.
 
     Args:
@@ -83,24 +84,16 @@ class PortableModel(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
-        top, rows = padding(height, self.size_multiple)
-        left, columns = padding(width, self.size_multiple)
-        padded = image.index_select(-2, rows).index_select(-1, columns)
-        result = self.model({"A": (padded * 2 - 1).to(self.dtype)})[self.model.result].float() * 0.5 + 0.5
-        kept_rows = torch.arange(height * self.scale) + top * self.scale
-        kept_columns = torch.arange(width * self.scale) + left * self.scale
-        return result.index_select(-2, kept_rows).index_select(-1, kept_columns)
+        source = (padded(image, self.size_multiple) * 2 - 1).to(self.dtype)
+        result = self.model({"A": source})[self.model.result].float() * 0.5 + 0.5
+        return crop_to(result, height * self.scale, width * self.scale)
 
 
-def padding(size: int | torch.SymInt, multiple: int) -> tuple[int | torch.SymInt, Tensor]:
-    """Return how many pixels stand before the image, and which of its pixels each of the padded ones repeats.
-
-    ``size`` may be symbolic. Indices, because the runtimes' own padding takes no symbolic amounts everywhere; no
-    remainder of sizes and no slice, because both make the exporter take the example's sizes for all sizes.
-    """
-    wanted = (torch.sym_max(size, SMALLEST) + multiple - 1) // multiple * multiple
-    before = (wanted - size) // 2
-    return before, (torch.arange(wanted) - before).clamp(0, size - 1)
+def padded(image: Tensor, multiple: int) -> Tensor:
+    """Return an image as the Predictor pads it, whatever its size, in operations that exporters know."""
+    wanted = ((torch.sym_max(size, SMALLEST) + multiple - 1) // multiple * multiple for size in image.shape[-2:])
+    rows, columns = (mirrored_indices(*sizes) for sizes in zip(image.shape[-2:], wanted, strict=True))
+    return image.index_select(-2, rows).index_select(-1, columns)
 
 
 class FloatNorm(nn.Module):

@@ -12,6 +12,7 @@ from torch import Tensor
 from inference.tiling.boxes import Box
 from inference.tiling.scratch import Scratch
 from inference.tiling.symmetry import Symmetry
+from models.networks.mirrored import mirrored_indices
 
 _ROWS = 128
 
@@ -78,20 +79,20 @@ class Converted:
 
 
 class Padded:
-    """A source with its border pixels repeated outwards, so that its size suits a network."""
+    """A source mirrored beyond its lower and right borders, so that its size suits a network."""
 
-    def __init__(self, source: Source, top: int, left: int, height: int, width: int) -> None:
-        self.source, self.top, self.left = source, top, left
-        self.frame, self.channels = Box(0, 0, height, width), source.channels
+    def __init__(self, source: Source, height: int, width: int) -> None:
+        self.source, self.channels = source, source.channels
+        self.frame = Box(0, 0, height, width)
+        self._rows = mirrored_indices(source.frame.height, height)
+        self._columns = mirrored_indices(source.frame.width, width)
 
     def read(self, box: Box) -> Tensor:
         """Return a part of it."""
-        inner, asked = self.source.frame, box.moved(-self.top, -self.left)
-        rows = torch.arange(asked.top, asked.bottom).clamp(0, inner.bottom - 1)
-        columns = torch.arange(asked.left, asked.right).clamp(0, inner.right - 1)
-        held = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+        rows, columns = self._rows[box.top : box.bottom], self._columns[box.left : box.right]
+        held = Box(int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1)
         part = self.source.read(held)
-        if held == asked:
+        if held == box:
             return part
         return part[..., rows - held.top, :][..., columns - held.left]
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from inference.padding import pad
 from inference.tiling.boxes import grid
 from inference.tiling.sources import Source
 from inference.tiling.statistics import Affine, Moments
@@ -19,7 +20,7 @@ _ENOUGH = 64  # pixels; fewer say too little of the spread of a channel
 def thumbnail(source: Source, side: int, size_multiple: int) -> Tensor:
     """Return (1,C,h,w), the image averaged down so that neither side is much longer than ``side`` pixels.
 
-    Its sides are padded by replication to multiples of ``size_multiple``, and to at least 16 pixels.
+    Its sides are mirrored to multiples of ``size_multiple``, and to at least 16 pixels.
     """
     frame = source.frame
     factor = max(1, -(-max(frame.height, frame.width) // side))
@@ -29,8 +30,7 @@ def thumbnail(source: Source, side: int, size_multiple: int) -> Tensor:
         boxes = [box for box in grid(frame, step) if box.top == top]
         rows.append(torch.cat([F.avg_pool2d(source.read(box), factor, ceil_mode=True) for box in boxes], 3))
     small = torch.cat(rows, 2)
-    height, width = (-(-max(16, size) // size_multiple) * size_multiple for size in small.shape[-2:])
-    return F.pad(small, (0, width - small.shape[3], 0, height - small.shape[2]), mode="replicate")
+    return pad(small, size_multiple)
 
 
 def packings(stages: Iterable[Stage], small: Tensor) -> dict[Keep, tuple[Affine, Affine]]:

@@ -35,7 +35,7 @@ def mirror_pad(x: Tensor, reach: int) -> Tensor:
         return x
     if not torch.compiler.is_exporting() and min(x.shape[-2:]) > reach:
         return F.pad(x, (reach,) * 4, mode="reflect")
-    rows, columns = (_mirrored_indices(size, size + 2 * reach, reach, x.device) for size in x.shape[-2:])
+    rows, columns = (mirrored_indices(size, size + 2 * reach, reach, x.device) for size in x.shape[-2:])
     return x.index_select(-2, rows).index_select(-1, columns)  # an exported program cannot choose by the size
 
 
@@ -44,7 +44,7 @@ def mirror_up(x: Tensor, multiple: int) -> Tensor:
     wanted = [(size + multiple - 1) // multiple * multiple for size in x.shape[-2:]]
     if not torch.compiler.is_exporting() and wanted == list(x.shape[-2:]):
         return x
-    rows, columns = (_mirrored_indices(*sizes, 0, x.device) for sizes in zip(x.shape[-2:], wanted, strict=True))
+    rows, columns = (mirrored_indices(*sizes, 0, x.device) for sizes in zip(x.shape[-2:], wanted, strict=True))
     return x.index_select(-2, rows).index_select(-1, columns)
 
 
@@ -56,8 +56,13 @@ def crop_to(x: Tensor, height: int, width: int) -> Tensor:
     return x.index_select(-2, rows).index_select(-1, columns)
 
 
-def _mirrored_indices(size: int, total: int, before: int, device: torch.device) -> Tensor:
-    """Return which of ``size`` pixels each of ``total`` ones repeats, ``before`` of them before the first."""
+def mirrored_indices(
+    size: int | torch.SymInt, total: int | torch.SymInt, before: int = 0, device: torch.device | None = None
+) -> Tensor:
+    """Return which of ``size`` pixels each of ``total`` ones repeats, ``before`` of them before the first.
+
+    Sizes may be symbolic: the exporter sees neither a slice nor a remainder, which would fix them.
+    """
     place = (torch.arange(total, device=device) - before).abs()
     period = torch.full_like(place, 2 * size - 2).clamp_min(1)
     place = place - torch.div(place, period, rounding_mode="floor") * period

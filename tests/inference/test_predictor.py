@@ -70,10 +70,10 @@ def test_a_size_that_fits_goes_through_the_network_as_it_is() -> None:
     assert torch.equal(Predictor(model, CPU)(data)["fake_B"], expected)
 
 
-def test_an_odd_size_is_the_network_on_the_centred_padded_image() -> None:
+def test_an_odd_size_is_the_network_on_the_image_mirrored_below_and_to_the_right() -> None:
     model, data = make("--model", "template", "--norm", "instance"), batch(30, 29, sides="A")
-    padded = nn.functional.pad(data["A"], (1, 2, 1, 1), mode="replicate")
-    expected = copy.deepcopy(model).eval()({"A": padded})["fake_B"].detach()[..., 1:31, 1:30]
+    padded = nn.functional.pad(data["A"], (0, 3, 0, 2), mode="reflect")
+    expected = copy.deepcopy(model).eval()({"A": padded})["fake_B"].detach()[..., :30, :29]
     assert torch.equal(Predictor(model, CPU)(data)["fake_B"], expected)
 
 

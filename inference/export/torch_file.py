@@ -39,8 +39,10 @@ def write_weights(predictor: Predictor, path: pathlib.Path, description: Descrip
     from safetensors.torch import save_file
 
     (network,) = predictor.model.networks().values()
+    prefix = getattr(network, "file_prefix", "")  # what the published files call it, where that is how others know it
     state = {
-        key: value.to(dtype) if value.is_floating_point() else value for key, value in plain_state(network).items()
+        f"{prefix}{key}": value.to(dtype) if value.is_floating_point() else value
+        for key, value in plain_state(network).items()
     }
     save_file(state, path, metadata=description.metadata())
 

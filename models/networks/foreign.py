@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from models.networks import DISCRIMINATORS, GENERATORS
 from models.networks.foreign_enlargers import SCALE_UNSEEN, recognise_enlarger, scale_in_name
+from models.networks.foreign_inpainters import lama_alone, recognise_inpainter
 from util.errors import UserError
 from util.torch_files import load_torch_file
 
 State = dict[str, Tensor]
-_WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict")
+_WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "G")
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -89,6 +90,7 @@ def clean_state_dict(state: Mapping[str, Any], network: nn.Module | None = None)
         return own_state(plain)  # it may hold the same weights under other names
     while all(key.startswith("module.") for key in plain):
         plain = {key.removeprefix("module."): value for key, value in plain.items()}
+    plain = lama_alone(plain)
     known = None if network is None else set(network.state_dict())
     return {key: value for key, value in plain.items() if not _is_stale(key, plain, known)}
 
@@ -108,7 +110,7 @@ def infer_generator(state: Mapping[str, Any]) -> tuple[str, dict[str, Any], int,
     UserError if no generator of a2b fits.
     """
     state = clean_state_dict(state)
-    for recognise in (_unet, _resnet, _srresnet, recognise_enlarger):
+    for recognise in (_unet, _resnet, _srresnet, recognise_inpainter, recognise_enlarger):
         if (found := recognise(state)) is not None:
             return found
     raise UserError(f"unknown generator: keys {_some(state)} fit none of {', '.join(GENERATORS.names())}")

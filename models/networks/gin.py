@@ -80,8 +80,11 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         query, key, value = (layer(x).flatten(2).transpose(1, 2) for layer in (self.theta, self.phi, self.g))
-        found = F.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None], scale=1.0)
-        return x + self.W(found[:, 0].transpose(1, 2).unflatten(2, x.shape[2:]))
+        if torch.compiler.is_exporting():  # the fused one would leave out maps of a single pixel
+            found = torch.softmax(query @ key.transpose(1, 2), -1) @ value
+        else:
+            found = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+        return x + self.W(found.transpose(1, 2).unflatten(2, x.shape[2:]))
 
 
 def _enlarged(x: Tensor, factor: float = 2) -> Tensor:

@@ -107,6 +107,8 @@ class LaMa(UnitInpainter):
     mirrored below and to the right. Every pixel depends on all others, so it cannot be cut into tiles.
     """
 
+    file_prefix = "generator."  # of its keys in exported weights, by which other programs know a LaMa
+
     def __init__(self, input_nc: int, output_nc: int, ngf: int = 64, n_blocks: int = 9) -> None:
         super().__init__()
         widths = [min(_WIDEST, ngf * 2**i) for i in range(_HALVINGS + 1)]

@@ -19,7 +19,12 @@ class InferenceOptions:
         "session",
         minimum=0,
     )
-    max_memory: str | None = option(None, "memory the program may take, such as 2GB; left out, what is free", "session")
+    max_memory: str | None = option(
+        None,
+        "memory the program may take, such as 2GB; left out, images go through whole within a quarter of the "
+        "machine's memory, and the program stays within 2 GB where they go through in tiles",
+        "session",
+    )
     tile_stats: str = option(
         "exact",
         "statistics of instance norm over tiles: exact = those of the whole image, layer by layer; thumbnail = those "

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from models.networks import DISCRIMINATORS
+from models.networks.common import NetworkOptions
 from models.networks.outputs import DiscriminatorOutput
-from models.networks.patchgan import NLayersOptions, PatchDiscriminator
+from models.networks.patchgan import PatchDiscriminator
 from util.errors import UserError
 from util.option import option
 
 
 @dataclass(frozen=True)
-class MultiscaleOptions(NLayersOptions):
+class MultiscaleOptions(NetworkOptions):
+    ndf: int = option(64, "filters of the discriminator's first layer", scope="identity", minimum=1)
+    n_layers_D: int = option(3, "downsampling layers of the discriminator", scope="identity", minimum=1)
     num_D: int = option(3, "scales of the discriminator, each half as large as the last", "identity", minimum=1)
 
 

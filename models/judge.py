@@ -81,6 +81,8 @@ def _behind(condition: Tensor | None, image: Tensor) -> Tensor:
 
 def _augmentation(options: JudgeOptions, adversarial: Any) -> Augmentation | None:
     if not options.augment:
+        if options.augment_p == 0:
+            raise UserError("--augment_p auto: nothing is altered; name --augment color,translation,cutout too")
         return None
     if options.augment_p == 0 and adversarial.midpoint is None:
         raise UserError(

@@ -114,3 +114,16 @@ def test_an_image_that_d_judges_differently_changes_the_controller_only_in_good_
 def test_modes_without_a_verdict_refuse_the_controller(tiny: Words) -> None:
     with pytest.raises(UserError, match="--augment_p auto.*vanilla"):
         make(tiny, "--model", "pix2pix", "--gan_mode", "wgangp", "--augment", "color", "--augment_p", "auto")
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["--lambda_R1", "2"], "--lambda_R1 2 is about the discriminator"),
+        (["--augment", "color,cutout"], "--augment color,cutout is about"),
+        (["--lambda_GAN", "1", "--augment_p", "auto"], "nothing is altered; name --augment"),
+    ],
+)
+def test_flags_of_a_judge_that_is_not_there_are_refused(tiny: Words, words: list[str], part: str) -> None:
+    with pytest.raises(UserError, match=part):
+        make(tiny, "--model", "pix2pix", "--lambda_GAN", "0", *words)

@@ -46,13 +46,20 @@ def make_narrow(options: Options) -> TranslationModel:
 def _made(options: Options, *, train: bool) -> TranslationModel:
     choices = {name: chosen for name in SELECTORS if (chosen := options.chosen(name)) is not None}
     channels = Channels(options.values["input_nc"], options.values["output_nc"])
-    builder = Builder(choices, channels, options.values["seed"])
+    builder = Builder(choices, channels, options.values["seed"], lambda run: _generator_of(run, options))
     method = options.chosen("model")
     assert method is not None
     model = method[0](method[1], builder)
     if train:
         model.prepare_training(builder)
     return model
+
+
+def _generator_of(run: str, options: Options) -> nn.Module:
+    from commands.teacher import trained_generator  # which builds a model itself
+
+    channels = Channels(options.values["input_nc"], options.values["output_nc"])
+    return trained_generator(run, options.values["checkpoints_dir"], channels)
 
 
 def build_dataset(options: Options, *, train: bool, ranges: Any = None) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 from commands.build import build_dataset, build_model, describe_data, describe_networks
 from commands.checks import check_crops, check_data
 from commands.opened_run import DATA_FILE, saved_ranges
+from commands.teacher import teacher_folder
 from commands.trainer import make_trainer, make_updater, prepare_weights, settle
 from data.value_range import ValueRange
 from options.resolve import Options
@@ -47,8 +48,12 @@ class TrainingSession:
         print(describe_networks(self.model, values["verbose"]))
 
     def _open_data(self) -> Any:
-        """Open the training images, on resume with the ranges the run began with."""
-        saved = saved_ranges(self.folder) if self.options.values["continue_train"] else {}
+        """Open the training images, on resume with the ranges the run began with, with a teacher in its ranges."""
+        values, saved = self.options.values, {}
+        if values["continue_train"]:
+            saved = saved_ranges(self.folder)
+        elif values.get("teacher"):
+            saved = saved_ranges(teacher_folder(values["teacher"], values["checkpoints_dir"]))
         ranges = {side: ValueRange.from_dict(entry["range"]) for side, entry in saved.items()}
         return build_dataset(self.options, train=True, ranges=ranges or None)
 

@@ -31,10 +31,17 @@ class Builder:
         choices: selector flag -> (component, its options), for example ``{"netG": (unet_256, UnetOptions())}``.
         channels: channels of domains A and B.
         seed: of the initial weights.
+        open_run: gives the generator of a run, by its name or folder, for methods that learn from one.
     """
 
-    def __init__(self, choices: Mapping[str, Choice], channels: Channels, seed: int = 0) -> None:
-        self.choices, self.channels = choices, channels
+    def __init__(
+        self,
+        choices: Mapping[str, Choice],
+        channels: Channels,
+        seed: int = 0,
+        open_run: Callable[[str], nn.Module] | None = None,
+    ) -> None:
+        self.choices, self.channels, self._open_run = choices, channels, open_run
         self._random = torch.Generator().manual_seed(seed)
 
     def with_channels(self, A: int, B: int) -> Builder:
@@ -56,6 +63,12 @@ class Builder:
     def like_generator(self, network: nn.Module) -> nn.Module:
         """Return a method's own small network, its weights filled as those of ``--netG`` are."""
         return self._initialised(network, self.choices["netG"][1])
+
+    def trained_generator(self, run: str) -> nn.Module:
+        """Return the generator of a run with its weights, which maps [-1,1] to [-1,1] as test.py would have it."""
+        if self._open_run is None:
+            raise ValueError("this Builder was made without open_run")
+        return self._open_run(run)
 
     def adversarial_loss(self) -> Any:
         """Return the ``--gan_mode`` loss."""

@@ -15,6 +15,7 @@ from models.base import TranslationModel, split_calls
 from models.builder import Builder, Channels
 from models.networks.lab import rgb_to_lab
 from options.train_options import TrainOptions
+from tests.training.runs import teacher
 from training.settings import OptimizerOptions, StepOptions
 from training.update import Updater
 from util.device import Compute
@@ -34,6 +35,9 @@ CYCLE_THRESHOLD = 0.65
 #: distances alone, because perceptual ones need a file, and judges that take images of 32 pixels
 _NO_FILES = ["--lambda_VGG", "0", "--lambda_L1", "10", "--netD", "basic"]
 WORDS = {name: _NO_FILES for name in ("sr", "srgan", "esrgan", "real_esrgan", "inpaint")}
+WORDS |= {"distill": ["--lambda_L1", "100", "--lambda_teacher", "0.01"]}
+#: students have the channels of their teacher
+STUDENTS = ("distill",)
 FILLERS = ("inpaint",)
 #: keep the lightness of their inputs
 COLOURS = ("colorization",)
@@ -42,7 +46,7 @@ ONE_WAY = ("cut", "fastcut")
 
 
 def make(name: str, tiny: list[str], *words: str) -> TranslationModel:
-    words = (*WORDS.get(name, ()), *words)
+    words = (*WORDS.get(name, ()), *(["--teacher", teacher()] if name in STUDENTS else []), *words)
     options = TrainOptions().parse(["--dataroot", ".", "--model", name, *tiny, "--init_gain", "0.1", *words])
     return build_model(options, train=True).train()
 
@@ -139,7 +143,7 @@ def test_the_seed_decides_the_weights(name: str, tiny: list[str]) -> None:
     assert any(not torch.equal(value, other[key]) for key, value in first.items())
 
 
-@pytest.mark.parametrize("name", [name for name in TRAINABLE if name not in (*ONE_WAY, *COLOURS)])
+@pytest.mark.parametrize("name", [name for name in TRAINABLE if name not in (*ONE_WAY, *COLOURS, *STUDENTS)])
 def test_channels_may_differ_between_the_domains(name: str, tiny: list[str]) -> None:
     more = ["--lambda_identity", "0"] if name == "cycle_gan" else []
     model = make(name, tiny, "--input_nc", "1", "--output_nc", "4", *more)

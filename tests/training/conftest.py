@@ -11,7 +11,7 @@ import pytest
 from commands.build import build_model
 from models.base import TranslationModel
 from options.train_options import TrainOptions
-from tests.training.runs import EPOCHS, METHODS
+from tests.training.runs import EPOCHS, METHODS, teacher
 
 
 @pytest.fixture
@@ -31,7 +31,8 @@ def words(tmp_path: pathlib.Path, aligned: pathlib.Path, unaligned: pathlib.Path
 
     def build(model: str, name: str, *more: object) -> list[str]:
         data = unaligned if model in ("cycle_gan", "cut", "fastcut") else aligned
+        own = ["--teacher", teacher()] if model == "distill" else []
         where = ["--model", model, "--dataroot", data, "--checkpoints_dir", tmp_path, "--name", name]
-        return [str(word) for word in [*where, *tiny, *EPOCHS, *METHODS[model], *more]]
+        return [str(word) for word in [*where, *tiny, *EPOCHS, *METHODS[model], *own, *more]]
 
     return build

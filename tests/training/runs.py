@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
+import tempfile
 from typing import Any
 
 import torch
 
+from commands.build import build_model
+from models.files import save_networks
+from options.saved import save_options
+from options.train_options import TrainOptions
 from training.checkpoint import load_state
 
 EPOCHS = ["--n_epochs", "1", "--n_epochs_decay", "1", "--batch_size", "2"]  # 2 epochs of 3 steps of 2 images
@@ -20,6 +26,7 @@ METHODS = {
     "fastcut": ["--num_patches", "16", "--netF_nc", "8", "--augment", "color", "--augment_p", "auto"],
     "colorization": ["--netG", "unet", "--num_downs", "3", "--upsample", "resize", "--augment", "color,translation"],
     "template": ["--preprocess", "crop", "--crop_size", "16"],
+    "distill": ["--lambda_features", "10", "--lambda_L1", "1"],
     "semi": ["--dir_U", "train", "--lambda_cycle", "1", "--pool_size", "3"],
     "sr": [*PATCHES, "--netG", "fsrcnn", "--degradation", "real_esrgan"],
     "srgan": [*PATCHES, "--netG", "srresnet", "--lambda_VGG", "0", "--lambda_L1", "1"],
@@ -27,6 +34,18 @@ METHODS = {
     "inpaint": ["--netD", "basic", "--mask_kinds", "blobs,lines", "--lambda_FM", "1"],
     "real_esrgan": [*PATCHES, "--netG", "compact", "--lambda_VGG", "0", "--ema_decay", "0.9"],
 }
+
+
+@functools.cache
+def teacher() -> str:
+    """Return the folder of a run to learn from: a small U-Net as it begins."""
+    folder = pathlib.Path(tempfile.mkdtemp()) / "teacher"
+    folder.mkdir()
+    words = ["--model", "template", "--netG", "unet", "--num_downs", "3", "--ngf", "4", "--crop_size", "32"]
+    options = TrainOptions().parse(["--dataroot", ".", "--init_gain", "0.3", *words])
+    save_options(options, folder, "train")
+    save_networks(build_model(options, train=True).networks(), folder, "latest")
+    return str(folder)
 
 
 def log(folder: pathlib.Path) -> list[str]:

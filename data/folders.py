@@ -63,10 +63,11 @@ def _in_split(common: CommonDataOptions, names: list[str], groups: dict[str, str
 
 def _in_fold(common: CommonDataOptions, groups: dict[str, str], phase: str) -> list[str]:
     count = common.folds or 0
-    if common.fold not in map(str, range(1, count + 1)):
+    held_out = {str(number): number for number in range(1, count + 1)}.get(common.fold or "")
+    if held_out is None:
         raise UserError(f"--fold {common.fold}: with --folds {count} give 1 to {count}, or all to train.py")
     folds = fold_of(groups.values(), count, common.split_seed)
-    return [name for name, group in groups.items() if (folds[group] == int(common.fold)) != (phase == "train")]
+    return [name for name, group in groups.items() if (folds[group] == held_out) != (phase == "train")]
 
 
 def domain_files(

@@ -94,7 +94,7 @@ def choose(groups: Mapping[str, np.ndarray], count: int, wanted: np.ndarray, see
     rows = np.stack([groups[name] for name in names])
     chosen = np.arange(len(names)) < count
     for _ in range(_PASSES):
-        if not any([_exchange(rows, chosen, place, wanted) for place in np.flatnonzero(chosen)]):
+        if not any([_exchange(rows, chosen, place, wanted) for place in np.flatnonzero(chosen).tolist()]):
             break
     return [name for name, is_chosen in zip(names, chosen, strict=True) if is_chosen]
 

@@ -81,7 +81,7 @@ class ResUnet(nn.Module):
             if number < len(skips):
                 yield from (skips[number], self.shrink[number])
         for number in reversed(range(len(skips))):
-            yield from self.enlarge[number]
+            yield from self.enlarge[number].children()
             yield from (Join(skips[number], channels=True), self.merge[number])
             yield from _opened(self.up[number], flat)
         yield from self.tail

@@ -43,6 +43,8 @@ class TimmUnet(nn.Module):
     """
 
     scale = 1
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(self, encoder: str, input_nc: int, output_nc: int, ngf: int) -> None:
         super().__init__()

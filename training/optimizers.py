@@ -157,16 +157,17 @@ def _moments(stored: Tensor) -> dict[str, Tensor]:
     return {"step": torch.zeros((), dtype=torch.float32, device=stored.device)} | moments
 
 
-def _is_channels_last(tensor: Tensor) -> bool:
+def is_channels_last(tensor: Tensor) -> bool:
+    """Return whether the channels of (N,C,H,W) lie side by side in memory."""
     return tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last) and not tensor.is_contiguous()
 
 
 def _as_stored(tensor: Tensor, like: Tensor | None = None) -> Tensor:
     """Return a view in the order of the memory of ``like``: the fused kernel copies what is not contiguous."""
     plain = tensor.detach()
-    return plain.permute(0, 2, 3, 1) if _is_channels_last(tensor if like is None else like) else plain
+    return plain.permute(0, 2, 3, 1) if is_channels_last(tensor if like is None else like) else plain
 
 
 def _as_shaped(tensor: Tensor, like: Tensor) -> Tensor:
     """Return the view of :func:`_as_stored` in the shape of the weights; scalars stay."""
-    return tensor.permute(0, 3, 1, 2) if tensor.ndim == 4 and _is_channels_last(like) else tensor
+    return tensor.permute(0, 3, 1, 2) if tensor.ndim == 4 and is_channels_last(like) else tensor

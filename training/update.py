@@ -18,6 +18,7 @@ from models.networks.dropout import Dropout
 from models.networks.norms import synchronise_batch_norm
 from training.diagnosis import Diagnosis
 from training.ema import WeightAverage
+from training.few_pixels import multiply_where_few
 from training.guards import Guard, Incident, nan_unless_finite
 from training.memory import recompute_activations
 from training.optimizers import Optimizer
@@ -64,6 +65,8 @@ class Updater:
         self.ranks, self.phases = ranks or Ranks(), tuple(model.phases())
         _check_parts(step_options.accumulate, self.phases)
         _prepare(model, self.ranks, step_options)
+        if compute.device.type == "cpu":
+            multiply_where_few(model.networks().values())
         self.optimizers = {phase.name: self._optimizer(phase) for phase in self.phases}
         self.average = WeightAverage(generators(model), options.ema_decay) if options.ema_decay else None
         weights = {name: optimizer.parameters for name, optimizer in self.optimizers.items()}

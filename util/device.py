@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from util.compute import ComputeOptions
 from util.errors import UserError
+from util.malloc import keep_freed_memory
 
 
 def choose_device(gpu_ids: str) -> torch.device:
@@ -83,6 +84,8 @@ class Compute:
 
     def place(self, module: nn.Module) -> None:
         """Move a module to the device and its convolution weights into the memory layout."""
+        if self.device.type == "cpu":
+            keep_freed_memory()
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = self.precision != "fp32"
         module.to(self.device)
         module.to(memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torch import nn
+
 from inference.tiling.local import margin_for
 from inference.tiling.memory import human
 from inference.tiling.passes import Pass, last_uses, make_passes
@@ -131,7 +133,9 @@ def tiles_at_once(needs: Needs, tile: int, margin: int, budget: int) -> int:
 
 def refusal(network: Any, height: int, width: int, needed: float, budget: int, way: str) -> UserError:
     """Return the error for an image that fits in no way."""
-    kind = type(getattr(network, "network", network)).__name__
+    while isinstance(inner := getattr(network, "network", None), nn.Module):
+        network = inner
+    kind = type(network).__name__
     there = f"{human(needed)} of memory, and {human(budget)} are free or allowed by --max_memory"
     if way == "whole":
         return UserError(

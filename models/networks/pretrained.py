@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+import functools
 import pathlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from models.networks import GENERATORS
 from models.networks.common import EnlargerOptions
 from models.networks.foreign import clean_state_dict, generator_from_state, infer_generator, load_weights
+from models.networks.mirrored import mirrored_indices
+from models.networks.probing import probe_reach
 from models.networks.ranges import UNIT, UnitRange, from_unit, to_unit
 from util.errors import UserError, one_line
 from util.option import option
 from util.weights import local_weights
-
-_SMALLEST = 16  # pixels that the Predictor brings every image to
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,10 @@ class PretrainedOptions(EnlargerOptions):
 
 @dataclass(frozen=True)
 class Known:
-    """A network that was recognised, with its weights; ``call`` runs it on images in [0,1]."""
+    """A network that was recognised, with its weights; ``call`` runs it on images in [0,1].
+
+    ``foreign``: it is spandrel's, and ``call`` makes an image that is too small large enough.
+    """
 
     network: nn.Module
     call: Callable[[nn.Module, Tensor], Tensor]
@@ -39,6 +42,7 @@ class Known:
     size_multiple: int
     input_nc: int
     output_nc: int
+    foreign: bool = False
 
 
 class Pretrained(UnitRange):
@@ -62,9 +66,21 @@ class Pretrained(UnitRange):
         known = recognise(state, source)
         self.scale, self.size_multiple, self.network = known.scale, known.size_multiple, known.network
         self.known = dataclasses.replace(known, network=nn.Identity())  # the network itself is a child, and copied so
-        if hasattr(known.network, "receptive_field"):
-            self.receptive_field = known.network.receptive_field
         del self.waiting
+
+    @property
+    def receptive_field(self) -> int:
+        """Return how far the network sees; AttributeError where it sees the whole image."""
+        if self._reach is None:
+            raise AttributeError(f"{type(self.network).__name__} sees the whole image")
+        return self._reach
+
+    @functools.cached_property
+    def _reach(self) -> int | None:
+        if self.known is None or not self.known.foreign:
+            return getattr(self.network, "receptive_field", None)
+        device = next(self.parameters()).device
+        return probe_reach(lambda x: self.published(x.to(device)), self.known.input_nc, self.size_multiple)
 
     def own_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the weights of a file under the keys that the network within has."""
@@ -121,9 +137,24 @@ def _by_spandrel(state: dict[str, Tensor], source: str) -> Known:
     if not isinstance(found, spandrel.ImageModelDescriptor):
         raise UserError(f"{source}: a {found.architecture.name} wants more than an image; give a network of images")
     call = getattr(found, "_call_fn", _plainly)  # some of its networks return more than the image
-    sizes, channels = found.size_requirements, (found.input_channels, found.output_channels)
-    multiple = math.lcm(sizes.multiple_of, sizes.minimum if sizes.minimum > _SMALLEST else 1)
-    return Known(found.model, call, found.architecture.id, found.scale, multiple, *channels)
+    fitted = functools.partial(_fitted, call, found.size_requirements.get_padding, found.scale)
+    facts = found.scale, found.size_requirements.multiple_of, found.input_channels, found.output_channels
+    return Known(found.model, fitted, found.architecture.id, *facts, foreign=True)
+
+
+def _fitted(
+    call: Callable[[nn.Module, Tensor], Tensor],
+    get_padding: Callable[[int, int], tuple[int, int]],
+    scale: int,
+    network: nn.Module,
+    x: Tensor,
+) -> Tensor:
+    """Return the network's output for any size of ``x``, padded and cropped as spandrel does."""
+    height, width = x.shape[-2:]
+    right, below = get_padding(width, height)
+    rows, columns = mirrored_indices(height, height + below), mirrored_indices(width, width + right)
+    padded = x[..., rows, :][..., columns]  # a copy always: some networks scale what they are given in place
+    return call(network, padded)[..., : height * scale, : width * scale]
 
 
 def load_pretrained(path: str | pathlib.Path) -> Pretrained:

@@ -96,3 +96,36 @@ def test_a_network_of_ours_in_the_other_range_is_converted(tmp_path: pathlib.Pat
     with torch.no_grad():
         torch.testing.assert_close(found(x), network(2 * x - 1) / 2 + 0.5, atol=1e-6, rtol=0)
     assert found.size_multiple == 4 and found.receptive_field == network.receptive_field
+
+
+def of_spandrel(network: nn.Module) -> tuple[Pretrained, Any]:
+    """Return the network with some weights as a generator here, and as spandrel opens it."""
+    init_uniform(network.modules(), torch.Generator().manual_seed(0))
+    found = Pretrained()
+    found.adopt(network.state_dict())
+    return found.eval(), spandrel.ModelLoader().load_from_state_dict(network.state_dict()).eval()
+
+
+def test_an_image_smaller_than_a_network_takes_is_padded_as_spandrel_does() -> None:
+    needy, expected = of_spandrel(spandrel.architectures.SCUNet.SCUNet(config=[1] * 7, dim=64))
+    for height, width in ((30, 41), (48, 41)):
+        assert torch.equal(needy(picture(height, width)).clamp(0, 1), expected(picture(height, width)))
+
+
+def test_the_image_stays_as_it_is_where_a_network_scales_it_in_place() -> None:
+    network, expected = of_spandrel(spandrel.architectures.RCAN.RCAN(scale=2, n_resgroups=1, n_resblocks=1, n_feats=16))
+    x = picture()
+    assert torch.equal(network(x).clamp(0, 1), expected(picture())) and torch.equal(x, picture())
+
+
+def test_a_network_of_spandrel_is_cut_into_tiles_only_if_it_sees_a_part_and_moves_along() -> None:
+    near, _ = of_spandrel(spandrel.architectures.DnCNN.DnCNN(in_nc=3, out_nc=3, nc=8, nb=4))
+    assert near.receptive_field == 4
+    everywhere, _ = of_spandrel(spandrel.architectures.RCAN.RCAN(n_resgroups=1, n_resblocks=1, n_feats=16))
+    windows, _ = of_spandrel(
+        spandrel.architectures.SwinIR.SwinIR(
+            img_size=16, window_size=8, depths=[2], embed_dim=8, num_heads=[2], upsampler="pixelshuffle", upscale=2
+        )
+    )
+    for whole in (everywhere, windows):
+        assert not hasattr(whole, "receptive_field")

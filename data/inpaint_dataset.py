@@ -190,7 +190,7 @@ def list_images_with_holes(common: CommonDataOptions, phase: str) -> tuple[list[
         root = data_root(common)
         (damaged, whole), (clean, _) = locate(root, common.dir_A, phase), locate(root, common.dir_B, phase)
         pairs = match(damaged, clean)
-        kept = set(in_phase(common, [pair.name for pair in pairs], phase)) if whole else {pair.name for pair in pairs}
+        kept = set(in_phase(common, [pair.name for pair in pairs], phase, whole))
         pairs = [pair for pair in pairs if pair.name in kept][: common.max_dataset_size]
     return pairs, [pair.name for pair in pairs]
 

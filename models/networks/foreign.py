@@ -13,6 +13,7 @@ from models.networks import DISCRIMINATORS, GENERATORS
 from models.networks.foreign_enlargers import SCALE_UNSEEN, recognise_enlarger, scale_in_name
 from models.networks.foreign_inpainters import lama_alone, recognise_inpainter
 from util.errors import UserError
+from util.inert_files import is_foreign_archive, load_inert
 from util.torch_files import load_torch_file
 
 State = dict[str, Tensor]
@@ -46,7 +47,7 @@ def _read(path: pathlib.Path) -> Any:
         from safetensors.torch import load_file
 
         return load_file(path)
-    return load_torch_file(path)
+    return load_inert(path) if is_foreign_archive(path) else load_torch_file(path)
 
 
 def _reason(path: pathlib.Path, error: Exception) -> str:

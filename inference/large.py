@@ -64,8 +64,15 @@ class LargeFile:
         self.predictor, self.path, self.info, self.channels = predictor, path, info, channels
         self.source, self.target = domains
         self.luma, self.shown = luma, shown_channels(info.channels) if luma else channels[1]
-        self.folder = predictor.runner.scratch_folder()
         self.height, self.width = (side * predictor.scale for side in (info.height, info.width))
+        self.folder = predictor.runner.scratch_folder(self._temporary())
+
+    def _temporary(self) -> int:
+        """Return the bytes of temporary files: the decoded image, and results that are averaged."""
+        decoded = self.info.height * self.info.width * self.info.channels * np.dtype(self.info.dtype).itemsize
+        groups = self.predictor.ensemble.groups
+        averaged = len(groups) * len(groups[0]) * len(self.predictor.symmetries) > 1
+        return decoded + averaged * len(groups) * 4 * self.height * self.width * self.channels[1]
 
     def translate(self, output: pathlib.Path) -> None:
         """Write the result, whole or not at all; UserError where the file is damaged or memory runs out."""

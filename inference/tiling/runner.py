@@ -92,15 +92,12 @@ class Runner:
         batch = planning.tiles_at_once(needs, tile, margin, budget) if self.device.type != "cpu" else 1
         scratch = int(needs.stored * size[0] * size[1]) if way == "layered" else 0
         in_memory = scratch <= (budget - memory) // 2 and self.device.type == "cpu"
-        folder = None if in_memory or not scratch else self._scratch_folder(scratch)
+        folder = None if in_memory or not scratch else self.scratch_folder(scratch)
         return Plan(way, tile, margin, batch, memory + (scratch if in_memory else 0), scratch, folder)
 
-    def scratch_folder(self) -> pathlib.Path:
-        """Return where temporary files go."""
-        return pathlib.Path(self.options.scratch_dir or tempfile.gettempdir())
-
-    def _scratch_folder(self, needed: int) -> pathlib.Path:
-        folder = self.scratch_folder()
+    def scratch_folder(self, needed: int) -> pathlib.Path:
+        """Return where temporary files go; UserError where so many bytes do not fit."""
+        folder = pathlib.Path(self.options.scratch_dir or tempfile.gettempdir())
         if not folder.is_dir():
             raise UserError(f"--scratch_dir {folder}: no such folder")
         free = shutil.disk_usage(folder).free

@@ -7,6 +7,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,19 @@ def test_symmetries_undo_themselves_on_images_and_boxes() -> None:
         inner = symmetry.box_back(box, frame)
         part = image[..., inner.top : inner.bottom, inner.left : inner.right]
         assert torch.equal(symmetry.there(part), turned[..., box.top : box.bottom, box.left : box.right])
+
+
+@pytest.mark.usefixtures("in_parts")
+@pytest.mark.parametrize(("count", "needed"), [(1, "3 MB"), (2, "15 MB")])
+def test_temporary_files_that_do_not_fit_are_refused_beforehand(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, count: int, needed: str
+) -> None:
+    image = photo(1000, 1000)
+    write_blocks(tmp_path / "in.png", image.shape, "uint8", [image])
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2 * 10**6))
+    with pytest.raises(UserError, match=f"--scratch_dir .*: {needed} are needed and 2 MB are free"):
+        make(count=count).file(tmp_path / "in.png", tmp_path / "out.png")
+    assert [p.name for p in tmp_path.iterdir()] == ["in.png"]
 
 
 @pytest.mark.usefixtures("in_parts")

@@ -17,10 +17,10 @@ def main() -> None:
     args = parser.parse_args()
     if len(args.results) < 2:
         raise UserError(f"{args.results[0]}: give two or more results folders to compare")
-    from evaluation.comparison import read_tests
+    from evaluation.comparison import over_shared, read_tests
     from evaluation.comparison_page import format_comparison, write_comparison
 
-    tests, out = read_tests([pathlib.Path(folder) for folder in args.results]), pathlib.Path(args.out)
+    tests, out = over_shared(read_tests([pathlib.Path(folder) for folder in args.results])), pathlib.Path(args.out)
     write_comparison(tests, out, args.display_winsize)
     print(format_comparison(tests))
     print(f"page: {out / 'index.html'}")

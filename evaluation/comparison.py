@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import pathlib
@@ -11,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.bootstrap import interval
+from evaluation.bootstrap import interval, intervals
+from evaluation.metrics import mean_row
 from evaluation.table import LOWER_IS_BETTER, sorted_metrics
 from util.errors import UserError
 
@@ -105,6 +107,18 @@ def shared_images(tests: Sequence[Test]) -> list[str]:
     if not shared:
         raise UserError(f"{tests[0].folder} and {tests[-1].folder}: no image in common; test on the same data")
     return shared
+
+
+def over_shared(tests: Sequence[Test]) -> list[Test]:
+    """Return the tests with means over the images that all of them have; metrics of sets cannot be had for a part."""
+    shared = shared_images(tests)
+    return [test if len(test.files) == len(shared) else _over(test, shared) for test in tests]
+
+
+def _over(test: Test, names: Sequence[str]) -> Test:
+    rows = [test.images[name] for name in names if name in test.images]
+    files = {name: test.files[name] for name in names}
+    return dataclasses.replace(test, mean=mean_row(rows), intervals=intervals(rows), files=files)
 
 
 def difference(test: Test, other: Test, metric: str) -> Difference | None:

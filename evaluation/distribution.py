@@ -22,7 +22,7 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
 
 def _reduced(features: np.ndarray) -> np.ndarray:
     """Return a matrix of at most d rows with the same covariance."""
-    return np.linalg.qr(features, mode="r") if len(features) > features.shape[1] else features
+    return np.asarray(np.linalg.qr(features, mode="r")) if len(features) > features.shape[1] else features
 
 
 def kernel_distance(first: np.ndarray, second: np.ndarray) -> float:

@@ -144,7 +144,7 @@ def _lite0(state: Mapping[str, Tensor]) -> nn.Module:
     """Return EfficientNet-lite0 up to its 1280 pooled features, from timm's keys or those of the original's port."""
     import timm
 
-    network = timm.create_model("tf_efficientnet_lite0", num_classes=0)
+    network: Any = timm.create_model("tf_efficientnet_lite0", num_classes=0)
     places = [f"{stage}.{block}" for stage, blocks in enumerate(network.blocks) for block in range(len(blocks))]
     kept = [key for key in state if not key.startswith(("classifier.", "_fc."))]
     network.load_state_dict({_timm_key(key, places): state[key] for key in kept})

@@ -30,11 +30,13 @@ def perceptual_hash(image: np.ndarray) -> np.ndarray:
 def near_pairs(hashes: Sequence[np.ndarray], most_bits: int = MOST_BITS) -> Iterator[tuple[int, int, int]]:
     """Yield (i, j, bits that differ) of all i < j that are near; images without structure are near to none."""
     table = np.array(hashes, np.uint64).reshape(-1, 4)
-    structured = table.any(axis=1)
+    structured = np.asarray(table.any(axis=1))
     for begin in range(0, len(table), _BLOCK):
         block = table[begin : begin + _BLOCK]
-        bits = sum(np.bitwise_count(block[:, None, word] ^ table[None, :, word]).astype(np.uint16) for word in range(4))
-        near = (np.asarray(bits) <= most_bits) & structured[begin : begin + _BLOCK, None] & structured[None]
-        for row, column in np.argwhere(near):
+        bits = np.zeros((len(block), len(table)), np.uint16)
+        for word in range(table.shape[1]):
+            bits += np.bitwise_count(block[:, None, word] ^ table[None, :, word])
+        bits[~structured[begin : begin + _BLOCK]] = bits[:, ~structured] = most_bits + 1
+        for row, column in np.argwhere(bits <= most_bits):
             if begin + row < column:
-                yield begin + int(row), int(column), int(np.asarray(bits)[row, column])
+                yield begin + int(row), int(column), int(bits[row, column])

@@ -84,6 +84,7 @@ def check_compare(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The real parser takes the command; no folder is read."""
     read: list[Any] = []
     monkeypatch.setattr("evaluation.comparison.read_tests", read.extend)
+    monkeypatch.setattr("evaluation.comparison.over_shared", lambda tests: tests)
     monkeypatch.setattr("evaluation.comparison_page.write_comparison", lambda *args: None)
     monkeypatch.setattr("evaluation.comparison_page.format_comparison", lambda tests: "")
     monkeypatch.setattr(sys, "argv", ["compare.py", *words])

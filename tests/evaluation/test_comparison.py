@@ -13,7 +13,7 @@ import pytest
 import compare
 from commands.result_log import Finished, ResultLog
 from data.writers import write_image
-from evaluation.comparison import best, comparable, difference, read_tests
+from evaluation.comparison import best, comparable, difference, over_shared, read_tests
 from evaluation.metrics import MetricTable
 from util.errors import UserError
 
@@ -56,6 +56,13 @@ def test_figures_of_different_networks_are_not_compared(tmp_path: pathlib.Path) 
     assert metrics == ["psnr"] and refused == [
         "lpips: measured by alex (a.pth) and squeeze (a.pth), which cannot be compared"
     ]
+
+
+def test_means_are_over_the_images_that_all_have(tmp_path: pathlib.Path) -> None:
+    long, short = read_tests([results(tmp_path / "long/test"), results(tmp_path / "short/test", count=5)])
+    cut, same = over_shared([long, short])
+    assert cut.mean["psnr"] == pytest.approx(short.mean["psnr"]) != long.mean["psnr"]
+    assert same is short and cut.intervals["psnr"] == short.intervals["psnr"] and len(cut.files) == 5
 
 
 def test_the_page_shows_all_runs_and_links_to_their_files(

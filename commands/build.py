@@ -105,6 +105,6 @@ def _check_crop(options: Options, model: TranslationModel) -> None:
     if "crop" in options.values["preprocess"] and crop % multiple:
         nearest = max(multiple, round(crop / multiple) * multiple)
         raise UserError(
-            f"--crop_size {crop} must divide by {multiple} for --netG {options.values['netG']}; "
+            f"--crop_size {crop} must be divisible by {multiple} for --netG {options.values['netG']}; "
             f"try --crop_size {nearest}" + (", or --netG unet_128" if options.values["netG"] == "unet_256" else "")
         )

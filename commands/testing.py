@@ -96,6 +96,10 @@ class TestingSession:
         """Return how outputs are measured, None where there is nothing to measure them against."""
         if not dataset.pairs:
             return None
+        if self.model.truth not in self.model.visuals:
+            mode = self.options.values["dataset_mode"]
+            method = "sr" if mode == "super_resolution" else "pix2pix"
+            raise UserError(f"--dataset_mode {mode} has targets to measure against; add --model {method}")
         return measurement_for(dataset, domains.range("real_B"), load_lpips(self.options.values["lpips_weights"]))
 
     def _settle(self, predictor: Predictor, dataset: Any, count: int) -> str:

@@ -61,10 +61,11 @@ def _profile(shape: str, distance: np.ndarray, limits: BlurRange, random: np.ran
     return np.exp(-0.5 * powered) if shape == "generalized" else 1 / (1 + powered)
 
 
-def draw_sinc(random: np.random.Generator) -> np.ndarray:
-    """Return a random sinc kernel, which makes ringing."""
+def draw_sinc(random: np.random.Generator, lowest: float | None = None) -> np.ndarray:
+    """Return a random sinc kernel, which makes ringing; ``lowest`` cutoff in radians, by its size where not given."""
     size = int(random.choice(_SIZES))
-    return sinc_kernel(size, random.uniform(math.pi / 3 if size < 13 else math.pi / 5, math.pi))
+    lowest = lowest or (math.pi / 3 if size < 13 else math.pi / 5)
+    return sinc_kernel(size, random.uniform(lowest, math.pi))
 
 
 def sinc_kernel(size: int, cutoff: float) -> np.ndarray:

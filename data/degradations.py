@@ -92,7 +92,7 @@ class Round:
 
 _FIRST = Round(BlurRange((0.2, 3.0)), 1.0, (0.2, 0.7, 0.1), (0.15, 1.5), (1, 30), (0.05, 3.0))
 _SECOND = Round(BlurRange((0.2, 1.5)), 0.8, (0.3, 0.4, 0.3), (0.3, 1.2), (1, 25), (0.05, 2.5))
-_JPEG, _GAUSSIAN, _GREY, _FINAL_SINC = (30, 95), 0.5, 0.4, 0.8
+_JPEG, _GAUSSIAN, _GREY, _FINAL_SINC, _FINAL_CUTOFF = (30, 95), 0.5, 0.4, 0.8, np.pi / 3
 
 
 class RealESRGAN(Degradation):
@@ -106,7 +106,7 @@ class RealESRGAN(Degradation):
     def damaged(self, unit: np.ndarray, size: Size, random: np.random.Generator) -> np.ndarray:
         image = through_jpeg(self._round(unit, unit.shape[:2], _FIRST, random), random.uniform(*_JPEG))
         image = self._round(image, size, _SECOND, random)
-        kernel = draw_sinc(random) if random.random() < _FINAL_SINC else None
+        kernel = draw_sinc(random, _FINAL_CUTOFF) if random.random() < _FINAL_SINC else None
         if random.random() < 0.5:
             return through_jpeg(self._finished(image, size, kernel, random), random.uniform(*_JPEG))
         return self._finished(through_jpeg(image, random.uniform(*_JPEG)), size, kernel, random)

@@ -75,9 +75,8 @@ def audit_scaled(pairs: Sequence[Pair], scale: int, crop: int | None, *, strict:
     targets = read_infos([pair.target for pair in pairs], strict=strict)
     given = [pair for pair in pairs if pair.source != pair.target]
     sources = read_infos([pair.source for pair in given], strict=strict) if given else targets
+    _check_large([(pair.target, targets[pair.target]) for pair in pairs if pair.target in targets], scale, crop)
     for pair in pairs:
-        if pair.target in targets:
-            _check_large(pair, targets[pair.target], scale, crop)
         if given and pair.target in targets and pair.source in sources:
             check_sizes(pair, _size(sources[pair.source]), _size(targets[pair.target]), scale)
     return Audited(one_dtype(sources), one_dtype(targets))
@@ -87,13 +86,17 @@ def _size(info: ImageInfo) -> tuple[int, int]:
     return info.height, info.width
 
 
-def _check_large(pair: Pair, info: ImageInfo, scale: int, crop: int | None) -> None:
-    least, best = crop or scale, min(info.height, info.width)
-    if best >= least:
+def _check_large(images: Sequence[tuple[pathlib.Path, ImageInfo]], scale: int, crop: int | None) -> None:
+    least = crop or scale
+    small = [(path, info) for path, info in images if min(_size(info)) < least]
+    if not small:
         return
-    fix = f"set --crop_size {best - best % scale} or less, or leave the file out" if best >= scale else "leave it out"
+    path, info = min(small, key=lambda image: min(_size(image[1])))
+    best = min(_size(info))
+    out = "leave the file out" if len(small) == 1 else f"leave the {len(small)} images out that are smaller"
+    fix = f"set --crop_size {best - best % scale} or less, or {out}" if best >= scale else out
     what = f"--crop_size {crop}" if crop else f"--scale {scale}"
-    raise UserError(f"{pair.target}: {info.width}x{info.height} pixels, too few for {what}; {fix}")
+    raise UserError(f"{path}: {info.width}x{info.height} pixels, too few for {what}; {fix}")
 
 
 def check_sizes(pair: Pair, source: tuple[int, int], target: tuple[int, int], scale: int) -> None:

@@ -215,7 +215,7 @@ def _check(options: SuperResolutionOptions, common: CommonDataOptions, train: bo
         )
     if train and common.preprocess == "crop" and crop % scale:
         nearest = max(scale, round(crop / scale) * scale)
-        raise UserError(f"--crop_size {crop} must divide by --scale {scale}; try --crop_size {nearest}")
+        raise UserError(f"--crop_size {crop} must be divisible by --scale {scale}; try --crop_size {nearest}")
 
 
 def turned(image: np.ndarray, turn: int) -> np.ndarray:

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
     finally:
         if partial is not None:
             shutil.rmtree(partial, ignore_errors=True)
-    print(f"{count} pictures; train with: --dataset_mode super_resolution --dataroot {out}")
+    print(f"{count} picture{'s' if count > 1 else ''}; train with: --model sr --dataroot {out}")
 
 
 def frames_of(video: pathlib.Path, fps: float) -> Iterator[tuple[float, np.ndarray]]:

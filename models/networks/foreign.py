@@ -121,7 +121,7 @@ def infer_generator_file(path: str | pathlib.Path) -> tuple[str, dict[str, Any],
     """Return what :func:`infer_generator` says of a weight file; a scale that weights do not tell is in its name.
 
     Raises:
-        UserError: naming the file, which cannot be read, holds no generator of a2b, or is an FSRCNN of unknown scale.
+        UserError: naming the file, which cannot be read, holds no generator of a2b, or does not tell its scale.
     """
     state = load_weights(path)
     try:
@@ -129,9 +129,12 @@ def infer_generator_file(path: str | pathlib.Path) -> tuple[str, dict[str, Any],
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     scale = scale_in_name(pathlib.Path(path).name)
-    if name == "fsrcnn" and scale is None:
-        raise UserError(f"{path}: an FSRCNN does not tell its scale; give the file a name with x2, x3, x4 or x8 in it")
-    if name in SCALE_UNSEEN and scale is not None:
+    if name in SCALE_UNSEEN:
+        if scale is None:
+            raise UserError(
+                f"{path}: the weights of {name} do not tell the scale; give the file a name with x1, x2, x3, x4 or x8 "
+                "in it"
+            )
         values = values | {"scale": scale}
     return name, values, input_nc, output_nc
 
@@ -148,9 +151,14 @@ def infer_discriminator(state: Mapping[str, Any]) -> tuple[str, dict[str, Any], 
     raise UserError(f"unknown discriminator: keys {_some(state)} fit none of {', '.join(DISCRIMINATORS.names())}")
 
 
-def generator_from_state(state: Mapping[str, Any]) -> nn.Module:
-    """Return the generator that ``state`` belongs to, with its weights; UserError if none fits."""
+def generator_from_state(state: Mapping[str, Any], scale: int = 1) -> nn.Module:
+    """Return the generator that ``state`` belongs to, with its weights; UserError if none fits.
+
+    Args:
+        scale: for weights that do not tell theirs.
+    """
     name, values, input_nc, output_nc = infer_generator(state)
+    values = values | {"scale": scale} if name in SCALE_UNSEEN else values
     make = GENERATORS.get(name)
     return _filled(lambda: make(GENERATORS.options(name)(**values), input_nc, output_nc), state, name)
 

@@ -24,7 +24,7 @@ def recognise_enlarger(state: State) -> Found | None:
 
 def scale_in_name(name: str) -> int | None:
     """Return the enlargement that a file's name tells, such as fsrcnn_x3.pth or 4x_photo.pth; None where none does."""
-    found = re.search(r"(?<![a-z0-9])(?:x([2348])|([2348])x)(?![0-9])", name.lower())
+    found = re.search(r"(?<![a-z0-9])(?:x([12348])|([12348])x)(?![0-9])", name.lower())
     return int(found[1] or found[2]) if found else None
 
 

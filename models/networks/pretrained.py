@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from models.networks import GENERATORS
 from models.networks.common import EnlargerOptions
 from models.networks.foreign import clean_state_dict, generator_from_state, infer_generator, load_weights
+from models.networks.foreign_enlargers import scale_in_name
 from models.networks.mirrored import mirrored_indices
 from models.networks.probing import probe_reach
 from models.networks.ranges import UNIT, UnitRange, from_unit, to_unit
@@ -63,7 +64,7 @@ class Pretrained(UnitRange):
         """Become the network that the weights belong to, unless it is one already; UserError if none is known."""
         if self.network is not None:
             return
-        known = recognise(state, source)
+        known = recognise(state, source, self.scale)
         self.scale, self.size_multiple, self.network = known.scale, known.size_multiple, known.network
         self.known = dataclasses.replace(known, network=nn.Identity())  # the network itself is a child, and copied so
         del self.waiting
@@ -84,7 +85,7 @@ class Pretrained(UnitRange):
 
     def own_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the weights of a file under the keys that the network within has."""
-        return dict(recognise(state, "the weights").network.state_dict())
+        return dict(recognise(state, "the weights", self.scale).network.state_dict())
 
     def published(self, x: Tensor) -> Tensor:
         if self.network is None or self.known is None:
@@ -104,17 +105,21 @@ class Pretrained(UnitRange):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-def recognise(state: Mapping[str, Tensor], source: str) -> Known:
-    """Return the network that the weights belong to, in float32, by a2b or by spandrel; UserError if neither knows."""
+def recognise(state: Mapping[str, Tensor], source: str, scale: int = 1) -> Known:
+    """Return the network that the weights belong to, in float32, by a2b or by spandrel; UserError if neither knows.
+
+    Args:
+        scale: of networks whose weights do not tell it.
+    """
     state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
     try:
         name, values, input_nc, output_nc = infer_generator(state)
-        network: Any = generator_from_state(state)
+        network: Any = generator_from_state(state, scale)
     except UserError:
         return _by_spandrel(state, source)
     unit = getattr(network, "value_range", None) == UNIT
     call = _plainly if unit else _from_symmetric
-    return Known(network, call, name, values.get("scale", 1), network.size_multiple, input_nc, output_nc)
+    return Known(network, call, name, getattr(network, "scale", 1), network.size_multiple, input_nc, output_nc)
 
 
 def _plainly(network: nn.Module, x: Tensor) -> Tensor:
@@ -157,13 +162,15 @@ def _fitted(
     return call(network, padded)[..., : height * scale, : width * scale]
 
 
-def load_pretrained(path: str | pathlib.Path) -> Pretrained:
+def load_pretrained(path: str | pathlib.Path, scale: int = 1) -> Pretrained:
     """Return the generator that a .pth or .safetensors file holds; ``known`` says what it is.
+
+    ``scale`` is for weights that fit every one, unless the file's name has an x3 or the like in it.
 
     It maps [0,1] to [0,1]; its :meth:`adapt` makes that [-1,1]. UserError where the file cannot be read, or neither
     a2b nor spandrel knows the network.
     """
-    network = Pretrained()
+    network = Pretrained(scale_in_name(pathlib.Path(path).name) or scale)
     network.adopt(clean_state_dict(load_weights(path)), str(path))
     return network
 
@@ -174,7 +181,7 @@ def pretrained(options: PretrainedOptions, input_nc: int, output_nc: int) -> Pre
     file = local_weights(options.init_from, "--init_from") if options.init_from else None
     if file is None or not file.is_file():
         return Pretrained(options.scale)  # a run's own weights will tell
-    network = load_pretrained(file)
+    network = load_pretrained(file, options.scale)
     known = network.known
     assert known is not None
     facts = {"scale": known.scale, "input_nc": known.input_nc, "output_nc": known.output_nc}

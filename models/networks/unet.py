@@ -24,7 +24,7 @@ class UnetOptions(TranslatorOptions):
 @dataclass(frozen=True)
 class AnyDepthOptions(TranslatorOptions):
     num_downs: int = option(
-        8, "how often the U-Net halves sizes, which must divide by 2 to this power", "identity", minimum=2, maximum=12
+        8, "how often the U-Net halves sizes, which 2 to this power must divide", "identity", minimum=2, maximum=12
     )
 
 

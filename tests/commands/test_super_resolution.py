@@ -211,5 +211,5 @@ def test_a_network_of_another_scale_is_refused_in_one_line(root: pathlib.Path) -
 
 
 def test_crops_are_of_the_large_image(root: pathlib.Path) -> None:
-    with pytest.raises(UserError, match="--crop_size 25 must divide by --scale 2; try --crop_size 24"):
+    with pytest.raises(UserError, match="--crop_size 25 must be divisible by --scale 2; try --crop_size 24"):
         _train(root, "--scale", "2", "--crop_size", "25")

@@ -194,7 +194,7 @@ def test_mistakes_are_one_line(folders: pathlib.Path) -> None:
     given = {"dir_A": "LR/X2", "dir_B": "HR", "phase": "all"}
     assert "--scale 5: choose 1, 2, 3, 4 or 8" in _say(folders, 5)
     assert "--scale 1 with --degradation bicubic" in _say(folders, 1)
-    assert "--crop_size 20 must divide by --scale 3; try --crop_size 21" in _say(folders, 3, crop_size=20)
+    assert "--crop_size 20 must be divisible by --scale 3; try --crop_size 21" in _say(folders, 3, crop_size=20)
     assert "0000.png: 36x24 pixels, too few for --crop_size 26; set --crop_size 24" in _say(
         folders, dir_B="HR", phase="all", crop_size=26
     )

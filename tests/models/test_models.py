@@ -35,6 +35,7 @@ CYCLE_THRESHOLD = 0.65
 #: distances alone, because perceptual ones need a file, and judges that take images of 32 pixels
 _NO_FILES = ["--lambda_VGG", "0", "--lambda_L1", "10", "--netD", "basic"]
 WORDS = {name: _NO_FILES for name in ("sr", "srgan", "esrgan", "real_esrgan", "inpaint")}
+WORDS |= {"levels": ["--level_encoder", "test_convnext"]}
 WORDS |= {"distill": ["--lambda_L1", "100", "--lambda_teacher", "0.01"]}
 #: students have the channels of their teacher
 STUDENTS = ("distill",)
@@ -178,7 +179,7 @@ def test_impossible_methods_are_refused_in_one_line(tiny: list[str], name: str, 
 
 def test_a_crop_that_the_network_cannot_take_names_one_that_it_can() -> None:
     words = ["--dataroot", ".", "--model", "pix2pix", "--ngf", "1", "--ndf", "1", "--crop_size", "250"]
-    with pytest.raises(UserError, match="--crop_size 250 must divide by 256.*--crop_size 256.*unet_128"):
+    with pytest.raises(UserError, match="--crop_size 250 must be divisible by 256.*--crop_size 256.*unet_128"):
         build_model(TrainOptions().parse(words), train=True)
 
 

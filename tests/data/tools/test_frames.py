@@ -44,7 +44,7 @@ def test_a_picture_a_second(
     assert means == pytest.approx([0, 70, 140], abs=4)
     red = read_image(tmp_path / "out" / files[3])
     assert red[..., 0].mean() > 150 > 40 > red[..., 2].mean(), "colours are in RGB order"
-    assert "4 pictures; train with: --dataset_mode super_resolution" in capsys.readouterr().out
+    assert "4 pictures; train with: --model sr --dataroot" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("fps", "count"), [(0.5, 2), (2.5, 8), (10, 32), (60, 32)])

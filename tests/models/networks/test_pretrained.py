@@ -129,3 +129,13 @@ def test_a_network_of_spandrel_is_cut_into_tiles_only_if_it_sees_a_part_and_move
     )
     for whole in (everywhere, windows):
         assert not hasattr(whole, "receptive_field")
+
+
+def test_weights_that_fit_every_scale_take_it_from_the_name_or_the_flag(tmp_path: pathlib.Path) -> None:
+    network = GENERATORS.get("fsrcnn_s")(GENERATORS.options("fsrcnn_s")(scale=3), 3, 3)
+    for name in ("plain.pth", "fsrcnn_x3.pth"):
+        torch.save(network.state_dict(), tmp_path / name)
+    assert load_pretrained(tmp_path / "fsrcnn_x3.pth").scale == 3
+    assert builder(tmp_path / "plain.pth", 2).generator(3, 3).scale == 2
+    with pytest.raises(UserError, match="--scale 2: .*fsrcnn_x3.pth has 3; use --scale 3"):
+        builder(tmp_path / "fsrcnn_x3.pth", 2).generator(3, 3)

@@ -119,13 +119,13 @@ class PhaseRunner:
                 raise
             if self._forwards_wait:
                 raise UnfinishedStep(_NO_SECOND_TRY) from None
-        failed = self.ranks.any(result is None, self.compute.device)  # not in the handler, which holds the tensors
+        failed = self.ranks.any(result is None)  # not in the handler, which holds the tensors
         return None if failed else result
 
     def _halve(self, phase: Phase, work: StepBatch) -> None:
         if not phase.divisible:
             raise UnfinishedStep("out of memory, and this --gan_mode needs the whole batch: use a smaller --batch_size")
-        if not self.ranks.any(work.halve(), self.compute.device):
+        if not self.ranks.any(work.halve()):
             raise UnfinishedStep("out of memory with one image at a time: use a smaller --crop_size, --ngf or --netG")
         self.halvings += 1
         say_once(f"note: out of memory, so every batch is computed in {len(work.counts)} parts from now on")

@@ -44,11 +44,11 @@ class Ranks:
             for tensor, total in zip(group, flat.split([tensor.numel() for tensor in group]), strict=True):
                 tensor.copy_(total.view(tensor.shape))
 
-    def any(self, here: bool, device: torch.device) -> bool:
-        """Return whether the statement holds on any rank."""
+    def any(self, here: bool) -> bool:
+        """Return whether the statement holds on any rank; it travels between processors, so no GPU is waited for."""
         if self.count == 1:
             return here
-        vote = torch.tensor(float(here), device=device)
+        vote = torch.tensor(float(here))
         dist.all_reduce(vote, dist.ReduceOp.MAX)
         return bool(vote)
 
@@ -56,17 +56,17 @@ class Ranks:
         """Return the (n_rank,C,H,W) images of every rank, which may hold unequal numbers and sizes of them."""
         if self.count == 1:
             return [images]
-        shapes = self._table(images.shape, images.device)
+        shapes = self._table(images.shape)
         padded = images.new_zeros(max(map(math.prod, shapes)))
         padded[: images.numel()] = images.reshape(-1)
         gathered = [torch.empty_like(padded) for _ in range(self.count)]
         dist.all_gather(gathered, padded)
         return [part[: math.prod(shape)].view(shape) for part, shape in zip(gathered, shapes, strict=True)]
 
-    def _table(self, numbers: Sequence[int], device: torch.device) -> list[list[int]]:
+    def _table(self, numbers: Sequence[int]) -> list[list[int]]:
         """Return the numbers of every rank, equally many on all of them."""
-        rows = [torch.zeros(len(numbers), dtype=torch.int64, device=device) for _ in range(self.count)]
-        dist.all_gather(rows, torch.tensor(list(numbers), device=device))
+        rows = [torch.zeros(len(numbers), dtype=torch.int64) for _ in range(self.count)]
+        dist.all_gather(rows, torch.tensor(list(numbers)))
         return [row.tolist() for row in rows]
 
     def in_order(self, images: Tensor, counts: Sequence[int]) -> tuple[list[Tensor], list[int]]:
@@ -78,7 +78,7 @@ class Ranks:
         """
         if self.count == 1:
             return list(images), list(range(len(images)))
-        table = self._table(counts, images.device)
+        table = self._table(counts)
         shares = [iter(share) for share in self.gather(images)]
         owners = [rank for part in zip(*table, strict=True) for rank, count in enumerate(part) for _ in range(count)]
         return [next(shares[rank]) for rank in owners], [at for at, rank in enumerate(owners) if rank == self.rank]
@@ -128,7 +128,7 @@ class Ranks:
 
 
 def join_ranks(device: torch.device, timeout_minutes: int = 30) -> Ranks:
-    """Join the processes that torchrun started, over NCCL on CUDA and gloo elsewhere; one process stays alone.
+    """Join the processes that torchrun started, over NCCL for CUDA tensors and gloo for others; one process stays alone.
 
     Raises:
         UserError: the other processes cannot be reached.
@@ -136,9 +136,9 @@ def join_ranks(device: torch.device, timeout_minutes: int = 30) -> Ranks:
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         return Ranks()
-    backend = "nccl" if device.type == "cuda" else "gloo"
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     if device.type != "cpu":
-        torch.accelerator.set_device_index(device.index)  # where NCCL sends plain values from
+        torch.accelerator.set_device_index(device.index)  # where NCCL is to work
     timeout = datetime.timedelta(minutes=timeout_minutes)
     try:
         store, rank, count = next(dist.rendezvous("env://", timeout=timeout))

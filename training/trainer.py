@@ -85,7 +85,7 @@ class Trainer:
 
     def _stops(self, stop: StopRequest) -> bool:
         """Return whether a signal has reached any of the processes; all of them stop then."""
-        if self.updater.ranks.any(bool(stop.signal), self.updater.device):
+        if self.updater.ranks.any(bool(stop.signal)):
             stop.signal = stop.signal or signal.SIGTERM
         return bool(stop.signal)
 
@@ -127,7 +127,7 @@ class Trainer:
                 batch = next(batches, None)
             except UserError as error:
                 reason = str(error)
-            if ranks.any(bool(reason), self.updater.device):
+            if ranks.any(bool(reason)):
                 raise UserError(next(filter(None, ranks.gather_rows({ranks.rank: reason}).values())))
             if batch is None:
                 return

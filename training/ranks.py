@@ -128,7 +128,7 @@ class Ranks:
 
 
 def join_ranks(device: torch.device, timeout_minutes: int = 30) -> Ranks:
-    """Join the processes that torchrun started, over NCCL for CUDA tensors and gloo for others; one process stays alone.
+    """Join the processes that torchrun started, over gloo and for CUDA tensors NCCL; one process stays alone.
 
     Raises:
         UserError: the other processes cannot be reached.

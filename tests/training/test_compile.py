@@ -28,7 +28,8 @@ class Tiny(TranslationModel):
 
     def __init__(self) -> None:
         super().__init__()
-        self.G = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 3, 1))
+        first = nn.Conv2d(3, 4, 3, padding=1, bias=False)
+        self.G = nn.Sequential(first, nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 3, 1))
         self.D = nn.Sequential(nn.Conv2d(3, 4, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(4, 1, 3))
 
     def forward(self, batch: Batch) -> Images:

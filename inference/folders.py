@@ -40,6 +40,8 @@ def list_work(source: pathlib.Path, target: pathlib.Path) -> list[tuple[pathlib.
     if not source.is_file():
         raise UserError(f"--input {source}: no such file or folder")
     inside = target.is_dir() or not target.suffix
+    if not inside and target.suffix.lower() not in (*_WRITTEN, *VIDEO_SUFFIXES):
+        raise UserError(f"--output {target}: cannot write {target.suffix}; use one of {', '.join(_WRITTEN)}")
     return [(source, target / source.stem if inside else target)]
 
 

@@ -199,14 +199,15 @@ def _from_weights(early: RunOptions) -> Source:
 
 
 def _from_file(path: pathlib.Path, given: dict[str, Any]) -> Source:
-    """Read the architecture off ``--weights``; results are named after the file."""
+    """Read the architecture off ``--weights``; results are named after the file, and computed in fp32 unless asked."""
     from inference.identity import identity_of_weights
 
     for flag in ("name", "epoch", "load_iter", "average"):
         if flag in given:
             raise UserError(f"--weights {path} takes the place of a run: leave out --{flag}")
     model = "inpaint" if given.get("mask") or given.get("hole_colour") else "test"
-    return Source(str(path), identity_of_weights(path) | {"model": model, "name": path.stem}, strict=False)
+    own = {"model": model, "name": path.stem, "precision": "fp32"}  # as where the file comes from, to the level
+    return Source(str(path), identity_of_weights(path) | own, strict=False)
 
 
 def _check_model(model: str, saved: dict[str, Any], folder: Any) -> None:

@@ -129,16 +129,7 @@ class CUT(TranslationModel):
     def phases(self) -> tuple[Phase, ...]:
         divisible = not self.adversarial.couples_samples
         return (
-            Phase(
-                "D",
-                ("D",),
-                self.loss_D,
-                scale=0.5,
-                penalty=self.penalty_D,
-                lazy_penalty=self.lazy_penalty_D if self.judge.lazy else None,
-                every=self.options.R1_every,
-                divisible=divisible,
-            ),
+            self.judge.phase(self, scale=0.5),
             Phase("G", ("G", "F"), self.loss_G, through_images=True, divisible=divisible),
         )
 

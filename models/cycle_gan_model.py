@@ -74,20 +74,10 @@ class CycleGAN(TranslationModel):
         return {"fake_B": fake_B, "fake_A": fake_A, "rec_A": self.G_B(fake_B), "rec_B": self.G_A(fake_A)} | identity
 
     def phases(self) -> tuple[Phase, ...]:
-        judges, history = ("D_A", "D_B"), ("fake_A", "fake_B")
         divisible = not self.adversarial.couples_samples
         return (
             Phase("G", ("G_A", "G_B"), self.loss_G, through_images=True, divisible=divisible),
-            Phase(
-                "D",
-                judges,
-                self.loss_D,
-                history=history,
-                penalty=self.penalty_D,
-                lazy_penalty=self.lazy_penalty_D if self.judge_A.lazy else None,
-                every=self.options.R1_every,
-                divisible=divisible,
-            ),
+            self.judge_A.phase(self, "D_A", "D_B", history=("fake_A", "fake_B")),
         )
 
     def loss_G(self, batch: Batch, images: Images) -> Losses:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.augment import Augmentation
-from models.base import Losses, split_calls
+from models.base import Losses, Phase, split_calls
 from models.losses.adversarial import Outputs, r1_penalty
 from models.losses.features import feature_matching
 from models.options import JudgeOptions
@@ -61,6 +61,19 @@ class Judge:
     def r1(self, real: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return the weighted R1 penalty."""
         return self.options.lambda_R1 * r1_penalty(self._sees(condition), _behind(condition, real))
+
+    def phase(self, method: Any, *networks: str, **more: Any) -> Phase:
+        """Return the discriminators' turn of a method, by its ``loss_D``, ``penalty_D`` and ``lazy_penalty_D``."""
+        return Phase(
+            "D",
+            networks or ("D",),
+            method.loss_D,
+            penalty=method.penalty_D,
+            lazy_penalty=method.lazy_penalty_D if self.lazy else None,
+            every=self.options.R1_every,
+            divisible=not self.adversarial.couples_samples,
+            **more,
+        )
 
     def _verdicts(self, *images: Tensor, condition: Tensor | None) -> list[Outputs]:
         seen = [self._altered(_behind(condition, image), condition) for image in images]

@@ -45,16 +45,7 @@ class PairedGAN(TranslationModel):
             return (Phase("G", ("G",), self.loss_G, through_images=True),)
         divisible = not self.adversarial.couples_samples
         return (
-            Phase(
-                "D",
-                ("D",),
-                self.loss_D,
-                scale=0.5,
-                penalty=self.penalty_D,
-                lazy_penalty=self.lazy_penalty_D if self.judge.lazy else None,
-                every=self.options.R1_every,
-                divisible=divisible,
-            ),
+            self.judge.phase(self, scale=0.5),
             Phase("G", ("G",), self.loss_G, through_images=True, divisible=divisible),
         )
 

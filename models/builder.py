@@ -64,6 +64,10 @@ class Builder:
         """Return a method's own small network, its weights filled as those of ``--netG`` are."""
         return self._initialised(network, self.choices["netG"][1])
 
+    def as_published(self, network: nn.Module) -> nn.Module:
+        """Return a method's own network, its weights filled as it says itself, whatever ``--init_type`` is."""
+        return init_weights(network, "published", generator=self._random)
+
     def trained_generator(self, run: str) -> nn.Module:
         """Return the generator of a run with its weights, which maps [-1,1] to [-1,1] as test.py would have it."""
         if self._open_run is None:

@@ -76,10 +76,7 @@ class TimmUnet(nn.Module):
         """Fill the encoder as timm does, the rest by He et al. 2015; the generator decides both."""
         for part in (self.up, self.last):
             init_weights(part, "kaiming", generator=generator)
-        seed = int(torch.randint(2**62, (), generator=generator))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.encoder.load_state_dict(make_encoder(self.name, self.input_nc).state_dict())
+        begin_again(self.encoder, self.name, self.input_nc, generator)
 
     def own_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return weights under this network's keys, also those of a file that holds timm's encoder alone."""
@@ -101,6 +98,14 @@ def make_encoder(name: str, input_nc: int) -> Any:
         return _made(name, input_nc, dynamic_img_size=True)
     except TypeError:  # of a convolutional network, which takes any size without being told
         return _made(name, input_nc)
+
+
+def begin_again(encoder: nn.Module, name: str, input_nc: int, generator: torch.Generator | None) -> None:
+    """Fill an encoder as timm does, with random numbers of the generator."""
+    seed = int(torch.randint(2**62, (), generator=generator))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder.load_state_dict(make_encoder(name, input_nc).state_dict())
 
 
 def _made(name: str, input_nc: int, **more: Any) -> Any:

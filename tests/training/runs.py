@@ -27,6 +27,7 @@ METHODS = {
     "colorization": ["--netG", "unet", "--num_downs", "3", "--upsample", "resize", "--augment", "color,translation"],
     "template": ["--preprocess", "crop", "--crop_size", "16"],
     "distill": ["--lambda_features", "10", "--lambda_L1", "1"],
+    "levels": ["--level_encoder", "test_convnext", "--level_tolerance", "0.1"],
     "semi": ["--dir_U", "train", "--lambda_cycle", "1", "--pool_size", "3"],
     "sr": [*PATCHES, "--netG", "fsrcnn", "--degradation", "real_esrgan"],
     "srgan": [*PATCHES, "--netG", "srresnet", "--lambda_VGG", "0", "--lambda_L1", "1"],

@@ -198,7 +198,7 @@ def test_the_printed_table_has_the_baselines_below_the_model() -> None:
     assert lines[1].split() == ["model", "(3", "images)", "25.00", "0.9500", "5.164", "3"]
     assert lines[2].split() == ["mean", "map", "-", "-", "12.5", "-"]
     assert len({len(line) for line in lines[:3]}) == 1, "columns line up"
-    assert lines[3].startswith("95 % intervals of the means") and "PSNR 20.00 to 30.00" in lines[3]
+    assert lines[3].startswith("95 % intervals of the means") and "RMSE 0 to 8, MAE 0 to 6" in lines[3]
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,7 @@ class ToLightness(nn.Identity):
     """Whole image -> L as a layer; an Identity, because tiling asks no more of it than of one."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return rgb_to_lab(x)[0]
+        return rgb_to_lab(x)[0].to(x.dtype)
 
 
 class ToWhole(nn.Identity):
@@ -85,7 +85,7 @@ class LabColorizer(nn.Module):
 
     def colours(self, image: Tensor) -> Tensor:
         """Return a, b (N,2,H,W) for the lightness of a whole image."""
-        return self.network(rgb_to_lab(image)[0])
+        return self.network(rgb_to_lab(image)[0].to(image.dtype))  # engines give and expect 16 bits
 
     def forward(self, x: Tensor) -> Tensor:
         return lab_to_rgb(rgb_to_lab(x)[0], self.colours(x))

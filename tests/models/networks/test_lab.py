@@ -76,3 +76,11 @@ def test_keys_are_those_of_the_network_alone(tmp_path: pathlib.Path) -> None:
     both = torch.nn.ModuleDict({"one": colorizer(2), "two": colorizer(3)})
     both.load_state_dict({f"{name}.{key}": value for name in both for key, value in first.state_dict().items()})
     assert torch.equal(both["two"](image), first(image))
+
+
+@torch.no_grad()
+def test_a_network_cast_to_16_bits_takes_such_images() -> None:
+    network, image = colorizer(), torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1)) - 0.5
+    wanted = network(image)
+    found = network.bfloat16()(image.bfloat16())
+    assert (found - wanted).abs().mean() < 0.03

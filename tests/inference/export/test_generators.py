@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import re
 
 import pytest
 import torch
@@ -21,7 +22,8 @@ from util.errors import UserError
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
-SAME = {"edsr_large", "fsrcnn_s", "rdn"}  # the layers of edsr, fsrcnn and rdtn
+SAME = {"edsr_large", "fsrcnn_s", "lama_big", "rdn"}  # the layers of edsr, fsrcnn, lama and rdtn
+DEEP = {"aot_gan", "deepfillv2", "gin", "lama"}  # take seconds, whatever their width: one form is enough
 NAMES = sorted({GENERATORS.canonical(name) for name in networks.BUILT} - SAME)
 SMALL = {**networks.SMALL, "ngf": 8, "n_blocks": 1, "no_dropout": False, "init_gain": 0.1}
 
@@ -31,7 +33,7 @@ def make_predictor(name: str, **values: object) -> Predictor:
     options, make = GENERATORS.options(name), GENERATORS.get(name)
     known = {field.name for field in dataclasses.fields(options)}
     if options().init_type == "published":
-        values["init_type"] = "kaiming"  # some are published with weights so small that the output hardly varies
+        values.setdefault("init_type", "kaiming")  # some are published with ones for which the output hardly varies
     chosen = options(**{key: value for key, value in (SMALL | values).items() if key in known})
     torch.manual_seed(0)
     model = OneSided(OneSidedOptions(), Builder({"netG": (make, chosen)}, Channels(3, 2)))
@@ -54,13 +56,15 @@ def images_for(predictor: Predictor) -> list[Tensor]:
 @pytest.mark.parametrize("name", NAMES)
 def test_generator_exports_with_parity_or_says_why_not(name: str, tmp_path: pathlib.Path) -> None:
     norm = "batch" if name.startswith(("unet", "srresnet")) else "instance"
-    predictor = make_predictor(name, norm=norm, scale=2)
-    writer = make_writer(predictor, tmp_path)
-    try:
-        files = {form: writer.write(form, "fp32") for form in ("onnx", "torch_export")}
-    except UserError as error:
-        assert "cannot be exported: " in str(error) and "\n" not in str(error)
+    values = {"init_type": "published"} if name in ("deepfillv2", "gin") else {}  # others vanish in them, or explode
+    predictor = make_predictor(name, norm=norm, scale=2, **values)
+    (network,) = predictor.networks
+    if reason := getattr(network, "not_exportable", ""):
+        with pytest.raises(UserError, match=re.escape(f"cannot be exported: {reason}")):
+            make_writer(predictor, tmp_path).write("onnx", "fp32")
         return
+    writer = make_writer(predictor, tmp_path)
+    files = {form: writer.write(form, "fp32") for form in (("onnx",) if name in DEEP else ("onnx", "torch_export"))}
     images = images_for(predictor)
     expected = [runner_of(predictor)(image) for image in images]
     assert min(image.std() for image in expected) > 0.01, "an output that hardly varies would prove nothing"

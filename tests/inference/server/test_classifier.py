@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import pathlib
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import timm
 import torch
+from safetensors.torch import save_file
 
+from data.value_range import ValueRange
 from inference.server.classifier import Classifier
+from inference.server.comparison import Outcome
+from inference.server.jobs import Task
+from inference.server.service import Service
 from tests.inference.server.conftest import pixels
 from util.errors import UserError
 
@@ -46,6 +53,32 @@ def test_mistakes_are_one_line(weights: pathlib.Path, tmp_path: pathlib.Path) ->
         with pytest.raises(UserError, match=words) as error:
             Classifier(name, path, CPU)
         assert "\n" not in str(error.value)
+
+
+def test_the_page_names_what_is_seen_before_and_after(weights: pathlib.Path) -> None:
+    pytest.importorskip("gradio", reason="the server's libraries are not installed: requirements-serve.txt")
+    from inference.server.page_actions import Actions
+
+    before, after = pixels(40, 60), pixels(40, 60, seed=1)
+    task = SimpleNamespace(seconds=0.1, job=SimpleNamespace(run="zebras"))
+    outcome = Outcome(cast(Task, task), after, ValueRange(0, 255), before, after)
+    classifier = Classifier(NAME, str(weights), CPU)
+    actions = Actions(cast(Service, None), classifier)
+    lines = actions._report([outcome], before, None, True).splitlines()
+    for name, shown in (("input", before), ("zebras", after)):
+        best = next(iter(classifier(shown)))
+        assert any(line.startswith(f"| {name} | {best} ") for line in lines)
+    assert len(actions._report([outcome], before, None, False).splitlines()) == 1
+
+
+def test_halved_weights_in_safetensors_are_read(tmp_path: pathlib.Path) -> None:
+    torch.manual_seed(0)
+    state = {key: value.half() if value.is_floating_point() else value
+             for key, value in timm.create_model(NAME).state_dict().items()}  # fmt: skip
+    save_file(state, tmp_path / "half.safetensors")
+    found = Classifier(NAME, str(tmp_path / "half.safetensors"), CPU)
+    assert all(parameter.dtype == torch.float32 for parameter in found.network.parameters())
+    assert len(found(pixels())) == 3
 
 
 def test_weights_that_cannot_be_fetched_name_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:

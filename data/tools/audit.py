@@ -10,17 +10,20 @@ import pathlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from data.listing import images_in
-from data.pairs import Pair
 from data.readers import read_image
 from data.tools.alignment import common_shift, shift_of
 from data.tools.folders import existing_folder
 from data.tools.likeness import near_pairs, perceptual_hash
 from data.value_range import spread
 from util.errors import UserError
+
+if TYPE_CHECKING:  # it imports torch, and --help shall not wait for that
+    from data.pairs import Pair
 
 _PHASE = re.compile(r"^(train|val|test)(?=$|[A-Z])")
 _ITERATION = re.compile(r"_itr\d+$")
@@ -153,6 +156,8 @@ def _alike(folders: dict[pathlib.Path, list[FileFacts]], root: pathlib.Path) -> 
 
 def _halves(folders: dict[pathlib.Path, list[FileFacts]], root: pathlib.Path) -> list[Pair]:
     """Return the images that may hold A and B side by side: those right below train/, val/ and test/."""
+    from data.pairs import Pair
+
     lying = [folder for folder in folders if folder != root and not _phase_and_domain(folder, root)[1]]
     files = [facts for folder in lying for facts in folders[folder]]
     return [Pair(f.path.stem, f.path, f.path, joined=True) for f in files if f.shape[1] % 2 == 0]
@@ -185,6 +190,8 @@ def _matched(
 
     Scans NAME_itrK belong to NAME.
     """
+    from data.pairs import Pair
+
     sides: dict[str, dict[tuple[str, str], FileFacts]] = {dir_a: {}, dir_b: {}}
     for folder, files in folders.items():
         phase, domain = _phase_and_domain(folder, root)

@@ -6,11 +6,19 @@ import pathlib
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor
 
+from inference.export.measure import runner_of
+from inference.export.portable import Description
+from inference.export.torch_file import open_weights, write_weights
+from inference.predictor import Predictor
+from models.builder import Builder, Channels
 from models.networks.foreign import generator_from_state, infer_generator, load_weights
+from models.networks.lama import LaMaOptions
 from models.networks.pretrained import load_pretrained
+from models.test_model import OneSided, OneSidedOptions
 from tests.models.networks.test_inpainters import NAMES, lively, picture
 
 spandrel = pytest.importorskip("spandrel")
@@ -85,3 +93,16 @@ def _spectrum(unit: Any, x: Tensor) -> Tensor:
     handle.remove()
     assert seen[0].dtype == torch.float32 and seen[0].isfinite().all()
     return seen[0].abs()
+
+
+def test_exported_weights_have_the_names_that_others_look_for(tmp_path: pathlib.Path) -> None:
+    network = lively("lama", ngf=2)
+    model = OneSided(OneSidedOptions(), Builder({"netG": (lambda *_: network, LaMaOptions())}, Channels(4, 3)))
+    predictor = Predictor(model, torch.device("cpu"))
+    facts = Description("a test", 4, 3, "0 255", "0 255", 1, 1)
+    write_weights(predictor, tmp_path / "lama.safetensors", facts, torch.float32)
+    keys = safetensors.torch.load_file(tmp_path / "lama.safetensors")
+    assert set(keys) == {f"generator.{key}" for key in network.state_dict()}
+    x = torch.cat(picture(), 1)
+    again = open_weights(tmp_path / "lama.safetensors", predictor)
+    assert torch.equal(again(x), runner_of(predictor)(x))

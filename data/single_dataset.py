@@ -38,7 +38,8 @@ class SingleDataset:
     ) -> None:
         self.train, self._images = train, Images(common)
         self._domain = _list(common)
-        examples = self._domain.examples(lambda: self._domain.files, strict=train and not common.skips_bad, skip=common.skips_bad)
+        skip = common.skips_bad
+        examples = self._domain.examples(lambda: self._domain.files, strict=train and not skip, skip=skip)
         self._side = make_sides(common, examples, None, ranges)["A"]
         self.pairs: list[Pair] = []
         self.names = self._domain.names

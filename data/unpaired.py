@@ -35,8 +35,9 @@ class UnpairedImages:
         self.pairs: list[Pair] = []  # nothing to measure against
         order = "AB" if common.direction == "AtoB" else "BA"
         self.source, self.target = (find(letter, common.phase) for letter in order)
+        skip = common.skips_bad
         examples = [
-            domain.examples(_training_files(find, letter, domain), strict=train and not common.skips_bad, skip=common.skips_bad)
+            domain.examples(_training_files(find, letter, domain), strict=train and not skip, skip=skip)
             for letter, domain in zip(order, (self.source, self.target), strict=True)
         ]
         self.sides = make_sides(common, examples[0], examples[1], ranges)

@@ -115,8 +115,9 @@ class StartOptions:
     """Beginning from other weights, and with small images."""
 
     init_from: str | None = option(
-        None, "start from the weights of this run (name or folder) or file (path, URL or hub name), as far as names and shapes "
-        "agree"
+        None,
+        "start from the weights of this run (name or folder) or file (path, URL or hub name), "
+        "as far as names and shapes agree",
     )
     freeze: tuple[str, ...] = option(
         (), "patterns of weights that stay as they are, by commas, such as 'G.model.model.0*,D.*'"

@@ -77,8 +77,8 @@ class PairedImages:
             reads = (pair.read for pair in spread(_directed(training_pairs(), common)))
             return (pair[side] for pair in readable(reads, skip=common.skips_bad))
 
-        examples = [Examples(dtype, functools.partial(images, side)) for side, dtype in enumerate(dtypes)]
-        self.sides = make_sides(common, *examples, ranges)
+        source, target = (Examples(dtype, functools.partial(images, side)) for side, dtype in enumerate(dtypes))
+        self.sides = make_sides(common, source, target, ranges)
         self.ranges = {name: side.range for name, side in self.sides.items()}
         self.formats = {name: side.format for name, side in self.sides.items()}
 

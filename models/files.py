@@ -69,8 +69,9 @@ def load_into(network: nn.Module, path: pathlib.Path) -> None:
     wrong += [key for key in state if key not in expected]
     if wrong:
         raise UserError(
-            f"{path}: not the architecture that the flags describe ({len(wrong)} of {len(expected)} tensors differ, "
-            f"first {wrong[0]}); leave out --netG, --norm, --ngf and --no_dropout to have them read from the run"
+            f"{path}: not the architecture that the flags describe ({len(wrong)} of {len(expected.keys() | state)} "
+            f"tensors differ, first {wrong[0]}); leave out --netG, --scale, --norm, --ngf and --no_dropout to have them "
+            "read from the run"
         )
     network.load_state_dict(state)
 

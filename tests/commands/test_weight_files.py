@@ -15,6 +15,7 @@ from commands.translating import TranslatingSession
 from data.readers import read_image
 from data.writers import write_image
 from options.test_options import TestOptions
+from options.train_options import TrainOptions
 from training.checkpoint import load_state
 from util.errors import UserError
 
@@ -92,6 +93,15 @@ def test_it_is_measured_beside_bicubic_under_the_name_of_the_file(
 def test_mistakes(given: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         TestOptions().parse([*given, "--dataroot", "."])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [([], "name the file by --init_from"), (["--init_from", "some_run"], "--init_from some_run: no such file")],
+)
+def test_training_wants_the_file_of_a_pretrained_network(given: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        TrainOptions().parse(["--dataroot", ".", "--model", "sr", "--netG", "pretrained", *given])
 
 
 def test_two_generators_are_refused(weights: pathlib.Path) -> None:

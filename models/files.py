@@ -70,8 +70,8 @@ def load_into(network: nn.Module, path: pathlib.Path) -> None:
     if wrong:
         raise UserError(
             f"{path}: not the architecture that the flags describe ({len(wrong)} of {len(expected.keys() | state)} "
-            f"tensors differ, first {wrong[0]}); leave out --netG, --scale, --norm, --ngf and --no_dropout to have them "
-            "read from the run"
+            f"tensors differ, first {wrong[0]}); leave out --netG, --scale, --norm, --ngf and --no_dropout to have "
+            "them read from the run"
         )
     network.load_state_dict(state)
 

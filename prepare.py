@@ -1,4 +1,4 @@
-"""Make demo data; split, combine and audit a data set; cut videos into pictures; measure trivial predictions."""
+"""Make demo data; split, combine and audit a data set; cut videos; measure trivial predictions; zip a submission."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ COMMANDS = {
     "cache": "decode and resize images before the training reads them",
     "frames": "take pictures out of a video, one a second",
     "baselines": "RMSE of the mean map and of a regression on intensity alone",
+    "submission": "zip results in the wanted size, depth, format and names, and check them",
 }
 
 

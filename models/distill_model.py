@@ -22,6 +22,7 @@ from models.losses.pixel import l1
 from models.networks import GENERATORS
 from util.errors import UserError
 from util.option import option
+from util.precision import widened
 
 Size = tuple[int, int]
 
@@ -116,5 +117,5 @@ def activity(student: Mapping[Size, Tensor], teacher: Mapping[Size, Tensor]) -> 
 
 def _places(features: Tensor) -> Tensor:
     """Return the mean square of (N,C,H,W) over channels as vectors (N,H*W) of length 1."""
-    wide = features if features.dtype == torch.float64 else features.float()
+    wide = widened(features)
     return F.normalize(wide.square().mean(1).flatten(1), dim=1)

@@ -19,6 +19,7 @@ from training.undo import Undo
 from util.device import Compute
 from util.errors import UnfinishedStep
 from util.noise import mix, sample_noise
+from util.precision import widened
 
 T = TypeVar("T")
 _NO_SECOND_TRY = (
@@ -166,7 +167,7 @@ class PhaseRunner:
     def _generate(self, batch: Batch) -> Images:
         with self.compute.autocast():
             images = self._forward(batch)
-        return {name: _widened(image) for name, image in images.items()}
+        return {name: widened(image) for name, image in images.items()}
 
     def _draw_history(self, phase: Phase, work: StepBatch) -> None:
         """Let image pools exchange some of the images, as all processes together would."""
@@ -197,7 +198,7 @@ class PhaseRunner:
     def _add_gradients(
         self, phase: Phase, part: Part, losses: Losses, scale: Callable[[Tensor], Tensor], factor: int = 1
     ) -> None:
-        total = torch.stack([_widened(value) for value in losses.values()]).sum()
+        total = torch.stack([widened(value) for value in losses.values()]).sum()
         scale(factor * phase.scale * part.weight * total).backward(inputs=list(self.weights[phase.name]))
 
     @contextlib.contextmanager
@@ -225,10 +226,6 @@ class PhaseRunner:
 
 def _detached(images: Images) -> Images:
     return {name: image.detach() for name, image in images.items()}
-
-
-def _widened(value: Tensor) -> Tensor:
-    return value if value.dtype == torch.float64 else value.float()
 
 
 def unscaled(total: Tensor) -> Tensor:

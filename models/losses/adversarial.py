@@ -19,18 +19,15 @@ from models.networks.norms import mean_over_ranks
 from models.networks.outputs import DiscriminatorOutput
 from util.noise import rand
 from util.option import option
+from util.precision import widened
 
 Outputs = list[DiscriminatorOutput]
 
 
 def mean_over_scales(outputs: Outputs, term: Callable[[Tensor], Tensor]) -> Tensor:
     """Return the mean over ``outputs`` of the mean of ``term(logits)``, a scalar of at least float32."""
-    means = [term(_widen(output.logits)).mean() for output in outputs]
+    means = [term(widened(output.logits)).mean() for output in outputs]
     return torch.stack(means).mean()
-
-
-def _widen(logits: Tensor) -> Tensor:
-    return logits if logits.dtype == torch.float64 else logits.float()
 
 
 def gradient_penalty(discriminator: Callable[[Tensor], Outputs], real: Tensor, fake: Tensor) -> Tensor:
@@ -51,7 +48,7 @@ def gradient_penalty(discriminator: Callable[[Tensor], Outputs], real: Tensor, f
 
 def _slope(logits: Tensor, x: Tensor) -> Tensor:
     """Return the length of the gradient of each sample's mean logit, (N,)."""
-    score = _widen(logits).flatten(1).mean(1).sum()
+    score = widened(logits).flatten(1).mean(1).sum()
     (gradient,) = torch.autograd.grad(score, x, create_graph=True)
     return (gradient.flatten(1).square().sum(1) + 1e-12).sqrt()  # the offset keeps a zero gradient differentiable
 
@@ -158,7 +155,7 @@ class Relativistic(AdversarialLoss):
 
 def _compare(better: Outputs, worse: Outputs) -> Tensor:
     pairs = zip(better, worse, strict=True)
-    terms = [F.softplus(_widen(low.logits) - _widen(high.logits)).mean() for high, low in pairs]
+    terms = [F.softplus(widened(low.logits) - widened(high.logits)).mean() for high, low in pairs]
     return torch.stack(terms).mean()
 
 
@@ -182,6 +179,6 @@ def _against_mean(ours: Outputs, others: Outputs, sign: int) -> Tensor:
     """Return the mean of softplus(sign * (logits - mean of the other logits)) over all scales."""
     terms = []
     for own, other in zip(ours, others, strict=True):
-        advantage = _widen(own.logits) - mean_over_ranks(_widen(other.logits))
+        advantage = widened(own.logits) - mean_over_ranks(widened(other.logits))
         terms.append(F.softplus(sign * advantage).mean())
     return torch.stack(terms).mean()

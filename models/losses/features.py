@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.networks.outputs import DiscriminatorOutput
+from util.precision import widened
 
 
 def feature_matching(fake: list[DiscriminatorOutput], real: list[DiscriminatorOutput]) -> Tensor:
@@ -20,8 +21,4 @@ def feature_matching(fake: list[DiscriminatorOutput], real: list[DiscriminatorOu
         for made, true in zip(fake, real, strict=True)
         for ours, theirs in zip(made.features, true.features, strict=True)
     ]
-    return torch.stack([F.l1_loss(_wide(ours), _wide(theirs.detach())) for ours, theirs in pairs]).mean()
-
-
-def _wide(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
+    return torch.stack([F.l1_loss(widened(ours), widened(theirs.detach())) for ours, theirs in pairs]).mean()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from util.precision import widened
+
 
 def focal_frequency_loss(prediction: Tensor, target: Tensor, alpha: float = 1.0) -> Tensor:
     """Return the mean squared distance of the spectra of two (N,C,H,W), a scalar.
@@ -15,8 +17,7 @@ def focal_frequency_loss(prediction: Tensor, target: Tensor, alpha: float = 1.0)
     """
     if prediction.shape != target.shape:
         raise ValueError(f"prediction {tuple(prediction.shape)} and target {tuple(target.shape)} differ in shape")
-    wide = [x if x.dtype == torch.float64 else x.float() for x in (prediction, target)]
-    difference = torch.fft.fft2(wide[0] - wide[1], norm="ortho")
+    difference = torch.fft.fft2(widened(prediction) - widened(target), norm="ortho")
     squares = difference.real.square() + difference.imag.square()
     distances = squares.detach().sqrt() ** alpha
     weights = distances / distances.amax((2, 3), keepdim=True).clamp_min(torch.finfo(distances.dtype).tiny)

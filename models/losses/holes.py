@@ -17,6 +17,7 @@ from models.losses import GAN_MODES
 from models.losses.adversarial import AdversarialLoss, Outputs, mean_over_scales
 from models.networks.outputs import DiscriminatorOutput
 from util.option import option
+from util.precision import widened
 
 
 def weighted_l1(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -26,13 +27,13 @@ def weighted_l1(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     LaMa and GIN.
     """
     difference = torch.where(weight > 0, output - target, torch.zeros_like(output))
-    return (_wide(difference).abs() * weight).mean()
+    return (widened(difference).abs() * weight).mean()
 
 
 def total_variation(image: Tensor) -> Tensor:
     """Return the mean absolute difference of neighbours across plus that down (N,C,H,W), a scalar."""
     across, down = image[..., 1:] - image[..., :-1], image[..., 1:, :] - image[..., :-1, :]
-    return _wide(across).abs().mean() + _wide(down).abs().mean()
+    return widened(across).abs().mean() + widened(down).abs().mean()
 
 
 def feature_distance(fake: Outputs, real: Outputs) -> Tensor:
@@ -41,7 +42,7 @@ def feature_distance(fake: Outputs, real: Outputs) -> Tensor:
     Gradients flow into ``fake`` alone.
     """
     layers = [
-        F.mse_loss(_wide(ours), _wide(theirs.detach()))
+        F.mse_loss(widened(ours), widened(theirs.detach()))
         for made, true in zip(fake, real, strict=True)
         for ours, theirs in zip(made.features, true.features, strict=True)
     ]
@@ -69,7 +70,7 @@ class HolePatches(HoleLoss):
         self.weight = options.hole_R1
 
     def discriminator_loss(self, real: Outputs, fake: Outputs, hole: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        verdicts = [_wide(output.logits) for output in fake]
+        verdicts = [widened(output.logits) for output in fake]
         holes = [_touched(hole, logits) for logits in verdicts]
         terms = [F.softplus(torch.where(at > 0, x, -x)).mean() for x, at in zip(verdicts, holes, strict=True)]
         return mean_over_scales(real, lambda x: F.softplus(-x)), torch.stack(terms).mean()
@@ -82,7 +83,7 @@ class HolePatches(HoleLoss):
         if not self.weight:
             return None
         x = real.detach().requires_grad_(True)
-        slopes = [torch.autograd.grad(_wide(o.logits).sum(), x, create_graph=True)[0] for o in discriminator(x)]
+        slopes = [torch.autograd.grad(widened(o.logits).sum(), x, create_graph=True)[0] for o in discriminator(x)]
         return self.weight * torch.stack([slope.flatten(1).square().sum(1).mean() for slope in slopes]).mean()
 
 
@@ -136,13 +137,9 @@ def _touched(hole: Tensor | None, logits: Tensor) -> Tensor:
 
 
 def _enlarged(output: DiscriminatorOutput, hole: Tensor | None) -> tuple[Tensor, Tensor]:
-    logits = _wide(output.logits)
+    logits = widened(output.logits)
     if hole is None:
         return logits, torch.ones_like(logits)
     if logits.shape[-2:] != hole.shape[-2:]:
         logits = F.interpolate(logits, size=hole.shape[-2:], mode="bilinear", align_corners=True)
     return logits, hole.to(logits.dtype)
-
-
-def _wide(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()

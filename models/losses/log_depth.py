@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from util.precision import widened
+
 
 def scale_invariant_log(
     prediction: Tensor, target: Tensor, mask: Tensor | None = None, invariance: float = 0.5, offset: float = 1e-2
@@ -28,5 +30,5 @@ def scale_invariant_log(
 
 
 def _log(x: Tensor, offset: float) -> Tensor:
-    wide = x if x.dtype == torch.float64 else x.float()
+    wide = widened(x)
     return (wide.clamp_min(-1) * 0.5 + (0.5 + offset)).log()

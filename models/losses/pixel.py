@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from util.precision import widened
+
 
 def l1(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
     """Return the mean absolute difference of two (N,C,H,W), a scalar.
@@ -35,13 +37,9 @@ def _masked_mean(
 ) -> Tensor:
     if prediction.shape != target.shape:
         raise ValueError(f"prediction {tuple(prediction.shape)} and target {tuple(target.shape)} differ in shape")
-    difference = _widen(prediction) - _widen(target)
+    difference = widened(prediction) - widened(target)
     if mask is None:
         return distance(difference).mean()
     valid = (mask != 0).expand_as(difference)
     per_pixel = distance(torch.where(valid, difference, torch.zeros_like(difference)))
     return (per_pixel.flatten(1).sum(1) / valid.flatten(1).sum(1).clamp_min(1)).mean()
-
-
-def _widen(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()

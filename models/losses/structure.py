@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from util.errors import UserError
+from util.precision import widened
 
 _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2  # of a range of 2
@@ -71,4 +72,4 @@ def _check(prediction: Tensor, target: Tensor) -> None:
 
 def _lifted(x: Tensor) -> Tensor:
     """Return values of [-1,1] in [0,2], in float32 or float64."""
-    return (x if x.dtype == torch.float64 else x.float()) + 1
+    return widened(x) + 1

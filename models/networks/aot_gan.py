@@ -14,6 +14,7 @@ from models.networks.holes import fill_holes, split_holes
 from models.networks.mirrored import MirrorPad
 from util.errors import UserError
 from util.option import option
+from util.precision import widened
 
 _WHITE = 1.0
 
@@ -50,7 +51,7 @@ class AOTBlock(nn.Module):
 def standardised(x: Tensor) -> Tensor:
     """Return each map of (N,C,H,W) with mean -5 and standard deviation 10, in the constants of the published code."""
     with torch.autocast(x.device.type, enabled=False):
-        wide = x if x.dtype == torch.float64 else x.float()
+        wide = widened(x)
         deviation = wide.std((2, 3), keepdim=True) + 1e-9
         return (5 * (2 * (wide - wide.mean((2, 3), keepdim=True)) / deviation - 1)).to(x.dtype)
 

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from util.precision import widened
+
 _RATE = 2  # patches are compared on a map of half the size
 _SHARPNESS = 10.0  # of the softmax
 _SMALLEST = 1e-8  # square of a patch's norm, from below
@@ -27,7 +29,7 @@ class ContextualAttention(nn.Module):
 
     def forward(self, x: Tensor, holes: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            wide = x if x.dtype == torch.float64 else x.float()
+            wide = widened(x)
             return self._attend(wide, holes.to(wide.dtype)).to(x.dtype)
 
     def _attend(self, x: Tensor, holes: Tensor) -> Tensor:

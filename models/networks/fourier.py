@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from util.precision import widened
+
 
 class FourierUnit(nn.Module):
     """(N,channels,H,W) -> the same: one convolution of the whole spectrum, whose every value sees the whole map.
@@ -23,7 +25,7 @@ class FourierUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            wide = x if x.dtype == torch.float64 else x.float()
+            wide = widened(x)
             spectrum = F.conv2d(spectrum_of(wide), self.conv_layer.weight.to(wide.dtype))
             return map_of(torch.relu(self.bn(spectrum)), x.shape[-1]).to(x.dtype)
 

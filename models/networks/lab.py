@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from models.networks.ranges import from_unit, to_unit
 from models.networks.stages import Join, Keep, Stage
+from util.precision import widened
 
 _TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
 _WHITE = (0.95047, 1.0, 1.08883)
@@ -22,7 +23,7 @@ _LIGHT, _COLOURS = 50.0, 110.0
 
 def rgb_to_lab(image: Tensor) -> tuple[Tensor, Tensor]:
     """Return L (N,1,H,W) in [-1,1] and a, b (N,2,H,W), mostly in [-1,1], of whole images."""
-    unit = to_unit(image if image.dtype == torch.float64 else image.float()).clamp(0, 1)
+    unit = to_unit(widened(image)).clamp(0, 1)
     if unit.shape[1] == 1:
         unit = unit.expand(-1, 3, -1, -1)
     linear = torch.where(unit > 0.04045, ((unit + 0.055) / 1.055) ** 2.4, unit / 12.92)
@@ -33,7 +34,7 @@ def rgb_to_lab(image: Tensor) -> tuple[Tensor, Tensor]:
 
 def lab_to_rgb(lightness: Tensor, colours: Tensor) -> Tensor:
     """Return the whole image (N,3,H,W) of L and a, b; what no screen can show is clipped."""
-    wide = colours if colours.dtype == torch.float64 else colours.float()
+    wide = widened(colours)
     y = ((lightness.to(wide.dtype) + 1) * _LIGHT + 16) / 116
     x, z = y + wide[:, :1] * (_COLOURS / 500), y - wide[:, 1:] * (_COLOURS / 200)
     parts = [_power(part.clamp_min(0)) * white for part, white in zip((x, y, z), _WHITE, strict=True)]

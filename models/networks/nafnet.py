@@ -15,6 +15,7 @@ from models.networks.ranges import UnitRange
 from models.networks.subpixel import added
 from util.errors import UserError
 from util.option import option
+from util.precision import widened
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class ChannelNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        wide = x if x.dtype == torch.float64 else x.float()
+        wide = widened(x)
         variance, mean = torch.var_mean(wide, 1, keepdim=True, correction=0)
         normed = ((wide - mean) * torch.rsqrt(variance + self.eps)).to(x.dtype)
         return normed * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)

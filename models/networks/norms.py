@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from util.errors import UserError, did_you_mean
+from util.precision import widened
 
 NormLayer = Callable[[int], nn.Module]
 
@@ -85,7 +86,7 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not (self.training and _over_ranks.get()):
             return super().forward(x)
-        wide = x if x.dtype == torch.float64 else x.float()
+        wide = widened(x)
         count = x.new_tensor(x.numel() // max(x.shape[1], 1), dtype=wide.dtype)
         dist.all_reduce(count)
         anyone, count = count.clamp_max(1), count.clamp_min(1)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.losses import GAN_MODES
 from models.losses.adversarial import gradient_penalty
@@ -12,6 +12,7 @@ from models.networks import DISCRIMINATORS
 from models.networks.norms import InstanceNorm2d
 from models.networks.outputs import DiscriminatorOutput
 from models.networks.patchgan import PatchDiscriminator
+from tests.models.networks.small import small
 
 MODES = GAN_MODES.names()
 
@@ -140,7 +141,7 @@ def test_penalty_slope_equals_finite_differences_through_the_norm(norm: str, lay
 
 @pytest.mark.parametrize("name", DISCRIMINATORS.names())
 def test_penalty_trains_every_discriminator_and_leaves_the_images_alone(name: str) -> None:
-    network: nn.Module = DISCRIMINATORS.get(name)(DISCRIMINATORS.options(name)(ndf=4), 3)
+    network = small("D", name)
     real, fake = torch.rand(2, 3, 64, 64, requires_grad=True), torch.rand(2, 3, 64, 64, requires_grad=True)
     loss("wgangp").penalty(network, real, fake).backward()
     assert real.grad is None and fake.grad is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from data.listing import by_stem, images_in, relative_stem
 from data.readers import read_image
+from data.streams import Block, read_blocks
 from data.transforms import Size
 from util.errors import UserError
 
@@ -24,12 +25,27 @@ def read_mask(path: pathlib.Path, *, invert: bool = False) -> np.ndarray:
 
     Colours count by their brightest channel. Masks whose values are only 0 and 1 count 1 as white.
     """
-    image = read_image(path)
-    values = image[..., : image.shape[2] - (image.shape[2] in (2, 4))] if image.shape[2] > 1 else image
-    bright = values.max(axis=2)
-    top = 1.0 if bright.dtype.kind == "f" or bright.max() <= 1 else float(np.iinfo(bright.dtype).max)
-    hole = bright > top / 2
+    bright = _brightness(read_image(path))
+    hole = bright > _half(bright.dtype, bright.max())
     return ~hole if invert else hole
+
+
+def mask_blocks(path: pathlib.Path, *, invert: bool = False) -> Iterator[Block]:
+    """Yield the parts of what :func:`read_mask` returns, each (h,w,1) bool, of a mask that is larger than memory."""
+    brightest = max(_brightness(block.values).max() for block in read_blocks(path))
+    for top, left, values in read_blocks(path):
+        bright = _brightness(values)[..., None]
+        yield Block(top, left, (bright > _half(bright.dtype, brightest)) != invert)
+
+
+def _brightness(image: np.ndarray) -> np.ndarray:
+    values = image[..., : image.shape[2] - (image.shape[2] in (2, 4))] if image.shape[2] > 1 else image
+    return np.asarray(values.max(axis=2))
+
+
+def _half(dtype: np.dtype, brightest: float) -> float:
+    """Return the value above which a mask's pixels are white."""
+    return 0.5 if dtype.kind == "f" or brightest <= 1 else float(np.iinfo(dtype).max) / 2
 
 
 def resized_hole(hole: np.ndarray, size: Size, *, touched: bool = False) -> np.ndarray:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from data.listing import by_stem, images_in
-from data.masks_files import Damage, read_mask
+from data.masks_files import Damage, mask_blocks, read_mask
+from data.readers import read_info
+from data.streams import Block
+from inference.tiling.boxes import Box
+from inference.tiling.scratch import Scratch
 from util.errors import UserError
+
+_ROWS = 256  # pixels; of an image that is looked through in parts
 
 
 @dataclass(frozen=True)
@@ -28,14 +36,22 @@ class HoleSource:
 
     def of_file(self, path: pathlib.Path) -> np.ndarray | None:
         """Return the hole (H,W) bool that the masks give an image file, None without masks; UserError for no such."""
-        if self.masks is None:
-            return None
-        if not self.masks.is_dir():
-            return read_mask(self.masks, invert=self.invert)
-        found = by_stem(images_in(self.masks, "masks, white where the holes are"), self.masks)
-        if path.stem not in found:
+        mask = self.mask_of(path)
+        return None if mask is None else read_mask(mask, invert=self.invert)
+
+    def mask_of(self, path: pathlib.Path) -> pathlib.Path | None:
+        """Return the mask file of an image file, None without masks; UserError where the folder has none for it."""
+        if self.masks is None or not self.masks.is_dir():
+            return self.masks
+        if path.stem not in self._named:
             raise UserError(f"{path}: no mask '{path.stem}' in --mask {self.masks}; add it")
-        return read_mask(found[path.stem], invert=self.invert)
+        return self._named[path.stem]
+
+    @functools.cached_property
+    def _named(self) -> dict[str, pathlib.Path]:
+        """Return the masks of the folder by name; it is listed once, as there may be very many images."""
+        assert self.masks is not None
+        return by_stem(images_in(self.masks, "masks, white where the holes are"), self.masks)
 
     def find(self, image: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Return the image without transparency and its hole (H,W) bool.
@@ -47,25 +63,83 @@ class HoleSource:
         Raises:
             UserError: nothing says where the hole is, or the mask is of another size.
         """
-        opaque = image[..., -1] if image.shape[2] in (2, 4) and image.dtype != np.float32 else None
-        pixels = image if opaque is None else image[..., :-1]
+        pixels, opaque = without_alpha(image)
         if mask is not None:
             hole = np.asarray(mask).reshape(mask.shape[:2]) > 0
-            _check_size(hole, image)
+            _check_size(hole.shape, image.shape)
             return pixels, hole
-        if opaque is not None and (opaque < np.iinfo(image.dtype).max).any():
-            return pixels, opaque <= np.iinfo(image.dtype).max // 2
+        return pixels, self._hole(pixels, opaque if _is_clear(opaque) else None)
+
+    def blocks(self, image: Scratch, mask: pathlib.Path | None) -> Iterator[Block]:
+        """Yield the hole of an image larger than memory in parts (h,w,1) bool, as :meth:`find` returns it.
+
+        Args:
+            image: its file values.
+            mask: the file of its mask.
+        """
+        if mask is not None:
+            info = read_info(mask)
+            _check_size((info.height, info.width), (image.height, image.width))
+            yield from mask_blocks(mask, invert=self.invert)
+            return
+        bands = [Box(top, 0, min(top + _ROWS, image.height), image.width) for top in range(0, image.height, _ROWS)]
+        clear = any(_is_clear(without_alpha(image.read(band))[1]) for band in bands)
+        for band in bands:
+            pixels, opaque = without_alpha(image.read(band))
+            yield Block(band.top, 0, self._hole(pixels, opaque if clear else None)[..., None])
+
+    def _hole(self, pixels: np.ndarray, opaque: np.ndarray | None) -> np.ndarray:
+        if opaque is not None:
+            return np.asarray(opaque <= np.iinfo(opaque.dtype).max // 2)
         if self.damage is not None:
-            return pixels, self.damage.hole(pixels)
+            return self.damage.hole(pixels)
         raise UserError(
             "where is the hole? give its mask by --mask, white = hole, or an image with transparent pixels there, or "
             "name the colour of the damage by --hole_colour 0,0,0"
         )
 
 
-def _check_size(hole: np.ndarray, image: np.ndarray) -> None:
-    if hole.shape != image.shape[:2]:
+def without_alpha(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return (H,W,C) file values without transparency, and how opaque they are (H,W), None where all of them are."""
+    if image.shape[2] in (2, 4) and image.dtype != np.float32:
+        return image[..., :-1], image[..., -1]
+    return image, None
+
+
+def _is_clear(opaque: np.ndarray | None) -> bool:
+    return opaque is not None and bool((opaque < np.iinfo(opaque.dtype).max).any())
+
+
+def _check_size(hole: tuple[int, ...], image: tuple[int, ...]) -> None:
+    if hole[:2] != image[:2]:
         raise UserError(
-            f"the mask has {hole.shape[1]}x{hole.shape[0]} pixels and the image {image.shape[1]}x{image.shape[0]}; "
-            "make the mask as large"
+            f"the mask has {hole[1]}x{hole[0]} pixels and the image {image[1]}x{image[0]}; make the mask as large"
         )
+
+
+class HoledImage:
+    """The file values of an image, without transparency, and behind them its hole, one channel of 0 and 1.
+
+    Args:
+        image: its file values.
+        mask: the file of its mask, if it has one.
+        folder: of the scratch file that holds the hole.
+    """
+
+    def __init__(
+        self, image: Scratch, holes: HoleSource, mask: pathlib.Path | None, folder: pathlib.Path | None
+    ) -> None:
+        self.image, self.height, self.width = image, image.height, image.width
+        self.hole = Scratch(image.height, image.width, 1, "uint8", folder)
+        for top, left, values in holes.blocks(image, mask):
+            self.hole.write(Box(top, left, top + values.shape[0], left + values.shape[1]), values.astype(np.uint8))
+
+    def read(self, box: Box) -> np.ndarray:
+        """Return the values within a box, height x width x channels."""
+        pixels, _ = without_alpha(self.image.read(box))
+        return np.concatenate([pixels, self.hole.read(box).astype(pixels.dtype)], 2)
+
+    def close(self) -> None:
+        """Give memory and disk space back."""
+        self.hole.close()
+        self.image.close()

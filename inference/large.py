@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from data.painting import Painter
 from data.readers import ImageInfo
+from data.sample import fit_channels
 from data.streams import read_blocks, read_metadata, write_blocks
 from inference.brightness import network_values, painter_of, shown_channels
 from inference.domain import Domain
 from inference.ensemble import Member
+from inference.holes import HoledImage, HoleSource
 from inference.outputs import to_file_values
 from inference.padding import padded_side
 from inference.predictor import Predictor
@@ -27,6 +28,8 @@ from inference.tiling.sources import Converted, Padded, ScratchSource, Source, T
 from inference.tiling.symmetry import Symmetry
 from util.device import arithmetic
 from util.errors import UserError
+
+Paint = Callable[[np.ndarray, int, int], np.ndarray]
 
 _BAND = 512  # pixels; side of the parts of a finished average
 _JUDGED = 512  # pixels; side of the part of an image by which its arithmetic is settled, if it is not yet
@@ -47,6 +50,8 @@ class LargeFile:
         domains: of the source and the target.
         channels: of the network's input and output.
         luma: whether the network sees Y alone, and the result takes its colours from the file.
+        holes: what finds the hole, where the model fills such; all other pixels stay as they are.
+        mask: the file of the hole.
     """
 
     def __init__(
@@ -58,10 +63,15 @@ class LargeFile:
         channels: tuple[int, int],
         *,
         luma: bool = False,
+        holes: HoleSource | None = None,
+        mask: pathlib.Path | None = None,
     ) -> None:
         if predictor.options.mc_dropout:
             raise UserError(f"{path}: --mc_dropout needs the whole image in memory; it is too large")
+        if holes is not None and not all(getattr(each, "by_pixels", False) for each in predictor.models):
+            raise UserError(f"{path}: {info.width}x{info.height} pixels are too many for this kind of run; cut it up")
         self.predictor, self.path, self.info, self.channels = predictor, path, info, channels
+        self.holes, self.mask = holes, mask
         self.source, self.target = domains
         self.luma, self.shown = luma, shown_channels(info.channels) if luma else channels[1]
         self.height, self.width = (side * predictor.scale for side in (info.height, info.width))
@@ -69,7 +79,8 @@ class LargeFile:
 
     def _temporary(self) -> int:
         """Return the bytes of temporary files: the decoded image, and results that are averaged."""
-        decoded = self.info.height * self.info.width * self.info.channels * np.dtype(self.info.dtype).itemsize
+        pixel = self.info.channels * np.dtype(self.info.dtype).itemsize + (self.holes is not None)
+        decoded = self.info.height * self.info.width * pixel
         groups = self.predictor.ensemble.groups
         averaged = len(groups) * len(groups[0]) * len(self.predictor.symmetries) > 1
         return decoded + averaged * len(groups) * 4 * self.height * self.width * self.channels[1]
@@ -85,15 +96,15 @@ class LargeFile:
                 except (RuntimeError, MemoryError) as error:
                     self.predictor.retreat(error)
 
-    def _spooled(self) -> Scratch:
-        """Return the file's values, decoded, in a scratch file."""
+    def _spooled(self) -> Scratch | HoledImage:
+        """Return the file's values, decoded, in a scratch file; with holes these behind them."""
         info = self.info
         scratch = Scratch(info.height, info.width, info.channels, info.dtype, self.folder)
         for top, left, values in read_blocks(self.path):
             scratch.write(Box(top, left, top + values.shape[0], left + values.shape[1]), values)
-        return scratch
+        return scratch if self.holes is None else HoledImage(scratch, self.holes, self.mask, self.folder)
 
-    def _rows(self, scratch: Scratch) -> Iterator[np.ndarray]:
+    def _rows(self, scratch: Scratch | HoledImage) -> Iterator[np.ndarray]:
         """Yield the result's file values by blocks of rows."""
         image = ScratchSource(scratch, self._network_values, self.channels[0])
         top, left = (max(0, size // 2 - _JUDGED // 2) for size in (self.info.height, self.info.width))
@@ -112,15 +123,25 @@ class LargeFile:
         yield from in_blocks(band)
 
     def _network_values(self, values: np.ndarray) -> np.ndarray:
-        return self.source.range.normalize(network_values(values, self.channels[0], self.path, luma=self.luma))
+        if self.holes is None:
+            return self.source.range.normalize(network_values(values, self.channels[0], self.path, luma=self.luma))
+        known = fit_channels(values[..., :-1], self.channels[1], self.path, "output_nc")
+        hole = values[..., -1:].astype(np.float32)
+        return np.concatenate([self.source.range.normalize(known), 2 * hole - 1], 2)
 
-    def _painter(self, scratch: Scratch) -> Painter | None:
-        """Return what gives the result its colours; None where the network does that, or the file has none."""
+    def _painter(self, scratch: Scratch | HoledImage) -> Paint | None:
+        """Return what finishes the result: its colours, known pixels; None where the network gives it whole."""
+        if self.holes is not None:
+            return lambda part, top, left: self._with_known(part, scratch.read(_at(part, top, left)))
         if not self.luma or self.shown == 1:
             return None
         return painter_of((self.info.height, self.info.width), self.predictor.scale, scratch.read)
 
-    def _fill(self, band: np.ndarray, box: Box, values: Tensor, paint: Painter | None) -> None:
+    def _with_known(self, part: np.ndarray, values: np.ndarray) -> np.ndarray:
+        known = fit_channels(values[..., :-1], self.channels[1], self.path, "output_nc")
+        return np.where(values[..., -1:] > 0, part, known) if part.dtype == known.dtype else part
+
+    def _fill(self, band: np.ndarray, box: Box, values: Tensor, paint: Paint | None) -> None:
         """Put a tile's file values into the band, some rows at once: they take 8 bytes a number on their way."""
         for row in range(0, box.height, _ROWS):
             rows = slice(row, row + _ROWS)
@@ -173,7 +194,8 @@ def one_sided(
     Boxes come row by row where the symmetry changes nothing.
     """
     (network,) = (predictor.original(network) for network in member.model.networks().values())
-    turned, multiple = Turned(Converted(image, member.taken), symmetry), member.model.size_multiple
+    prepared = Converted(Converted(image, member.taken), getattr(member.model, "network_input", lambda x: x))
+    turned, multiple = Turned(prepared, symmetry), member.model.size_multiple
     frame, scale = turned.frame, getattr(network, "scale", 1)
     padded = Padded(turned, padded_side(frame.height, multiple), padded_side(frame.width, multiple))
     plan = predictor.runner.plan(network, padded.channels, padded.frame.height, padded.frame.width, per_row)
@@ -184,6 +206,10 @@ def one_sided(
             inside = Box(box.top, box.left, *_ends(box, frame.scaled(scale)))
             if inside.height > 0 and inside.width > 0:
                 yield symmetry.box_back(inside, size), member.given(symmetry.back(_part(values, inside.within(box))))
+
+
+def _at(part: np.ndarray, top: int, left: int) -> Box:
+    return Box(top, left, top + part.shape[0], left + part.shape[1])
 
 
 def _ends(box: Box, frame: Box) -> tuple[int, int]:

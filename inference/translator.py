@@ -115,13 +115,8 @@ class Translator:
         values = torch.from_numpy(source.range.normalize(fitted)).permute(2, 0, 1)
         return {"A": with_hole(values, torch.from_numpy(hole)[None])[None].contiguous()}
 
-    def _mask_of(self, path: pathlib.Path) -> np.ndarray | None:
-        return None if self.holes is None else self.holes.of_file(path)
-
     def _read_mask(self, path: pathlib.Path) -> np.ndarray:
-        if self.holes is None:
-            raise UserError("the run fills no holes: leave the mask out")
-        return read_mask(path, invert=self.holes.invert)
+        return read_mask(path, invert=self.holes is not None and self.holes.invert)
 
     def settle(self, files: Sequence[pathlib.Path], count: int) -> None:
         """Settle by the first of ``count`` files what computes the networks; what cannot be read waits for its turn."""
@@ -129,7 +124,7 @@ class Translator:
         for path in files:
             with contextlib.suppress(UserError, OSError):
                 if fits_in_memory(self.predictor, read_info(path), self.channels):
-                    batches.append(self._batch(read_image(path), self._mask_of(path)))
+                    batches.append(self._batch(read_image(path), self.holes.of_file(path) if self.holes else None))
         self.predictor.settle(batches, count)
 
     def domains_of(self, dtype: str, source: str = "image") -> tuple[Domain, Domain]:
@@ -155,15 +150,19 @@ class Translator:
             UserError: the file is missing or damaged, the run cannot take it, or the format cannot hold the result.
         """
         source, target = pathlib.Path(source), pathlib.Path(target)
+        if mask is not None and self.holes is None:
+            raise UserError("the run fills no holes: leave the mask out")
+        if mask is None and self.holes is not None:
+            mask = self.holes.mask_of(source)
         info = read_info(source)
         domains = self.domains_of(info.dtype, str(source))
         if not fits_in_memory(self.predictor, info, self.channels):
-            if self.holes is not None:
-                size = f"{info.width}x{info.height}"
-                raise UserError(f"{source}: {size} pixels are too many to be filled at once; cut it in parts")
-            LargeFile(self.predictor, source, info, domains, self.channels, luma=self.luma).translate(target)
+            large = LargeFile(
+                self.predictor, source, info, domains, self.channels, luma=self.luma, holes=self.holes, mask=mask
+            )
+            large.translate(target)
             return
-        values = self._translate(read_image(source), self._mask_of(source) if mask is None else self._read_mask(mask))
+        values = self._translate(read_image(source), None if mask is None else self._read_mask(mask))
         write_blocks(target, values.shape, values.dtype.name, [values], read_metadata(source))
 
 

@@ -144,6 +144,7 @@ class Inpaint(TranslationModel):
     loss_names = ("G_GAN", "G_FM", "G_L1", "G_known", "G_hole", "G_hole_MSE", "G_coarse", "G_VGG", "D_real", "D_fake")
     paired = True
     visuals = {"real_A": "A", "fake_B": "B", "real_B": "B"}
+    by_pixels = True  # what the generator takes can be cut into tiles
 
     def __init__(self, options: InpaintOptions, build: Builder) -> None:
         super().__init__()
@@ -162,13 +163,18 @@ class Inpaint(TranslationModel):
             self.D = build.discriminator(build.channels.B + (self.options.judge == "mask"))
             self.adversarial = build.adversarial_loss()
 
+    def network_input(self, given: Tensor) -> Tensor:
+        """Return what the generator takes (N,C+1,H,W) of an image and its mask."""
+        image, mask = split_holes(given)
+        return torch.cat([fill_holes(image, mask, -1.0), 2 * mask - 1], 1)
+
     def forward(self, batch: Batch) -> Images:
         """Return "fake_B", the image with its holes filled, and "made_B", what the generator painted everywhere.
 
         In training a coarse-to-fine generator gives its first result as "coarse_B" too.
         """
         image, mask = split_holes(batch["A"])
-        x = torch.cat([fill_holes(image, mask, -1.0), 2 * mask - 1], 1)
+        x = self.network_input(batch["A"])
         coarse = self.training and self.options.lambda_coarse and hasattr(self.G, "passes")
         passes = [made.to(image.dtype) for made in (self.G.passes(x) if coarse else (self.G(x),))]  # type: ignore[operator]
         found = {"fake_B": torch.where(mask > 0, passes[-1], image), "made_B": passes[-1]}

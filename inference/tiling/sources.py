@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from inference.tiling.boxes import Box
-from inference.tiling.scratch import Scratch
 from inference.tiling.symmetry import Symmetry
 from models.networks.mirrored import mirrored_indices
 
@@ -44,6 +43,16 @@ class TensorSource:
         return self.image[..., box.top : box.bottom, box.left : box.right]
 
 
+class Stored(Protocol):
+    """File values of known size that can be read in parts."""
+
+    height: int
+    width: int
+
+    def read(self, box: Box) -> np.ndarray:
+        """Return h x w x C."""
+
+
 class ScratchSource:
     """File values in a scratch file.
 
@@ -52,7 +61,7 @@ class ScratchSource:
         channels: that ``convert`` returns.
     """
 
-    def __init__(self, scratch: Scratch, convert: Callable[[np.ndarray], np.ndarray], channels: int) -> None:
+    def __init__(self, scratch: Stored, convert: Callable[[np.ndarray], np.ndarray], channels: int) -> None:
         self.scratch, self.convert, self.channels = scratch, convert, channels
         self.frame = Box(0, 0, scratch.height, scratch.width)
 

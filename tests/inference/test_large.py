@@ -15,14 +15,17 @@ import pytest
 import tifffile
 import torch
 
+from data.masks_files import Damage
 from data.readers import read_image
 from data.streams import write_blocks
 from inference import translator as translating
+from inference.holes import HoleSource
 from inference.predictor import Predictor
 from inference.settings import InferenceOptions
 from inference.tiling.symmetry import SYMMETRIES
 from inference.translator import Translator
 from models.builder import Builder, Channels
+from models.inpaint_model import Inpaint, InpaintOptions
 from models.networks import GENERATORS
 from models.test_model import OneSided, OneSidedOptions
 from util.errors import UserError
@@ -82,6 +85,67 @@ def test_in_parts_as_in_memory(
         assert result.dtype == image.dtype and result.shape == expected.shape
         assert np.abs(result - expected).max() <= (1 if dtype == "uint8" else 4)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.png", "out.png", "out.tif"]
+
+
+def filler(name: str, options: Any, damage: Damage | None = None, **words: Any) -> Translator:
+    """Return a translator that fills holes by a random model."""
+    fields = {field for field in GENERATORS.options(name).__dataclass_fields__}
+    kinds = {"ngf": 4, "init_gain": 0.1, "no_dropout": True, "n_blocks": 1, **words}
+    choice = GENERATORS.get(name), GENERATORS.options(name)(**{k: v for k, v in kinds.items() if k in fields})
+    model = Inpaint(InpaintOptions(), Builder({"netG": choice}, Channels(4, 3), 0))
+    predictor = Predictor(model, torch.device("cpu"), options=options)
+    return Translator(predictor, (4, 3), holes=HoleSource(damage=damage))
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "options"),
+    [
+        ("resnet_6blocks", {"norm": "none"}, InferenceOptions(tile_size=32, tta="x8")),
+        ("resnet_6blocks", {}, EXACT),
+        ("lama", {}, EXACT),
+    ],
+    ids=["margin turned", "layers", "whole"],
+)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_holes_in_parts_as_in_memory(
+    name: str, words: dict[str, Any], options: Any, dtype: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, hole = photo(41, 50, dtype).clip(1), np.zeros((41, 50), bool)
+    hole[10:30, 5:40] = True
+    expected = filler(name, InferenceOptions(tta=options.tta), **words)(image, hole)
+    top = np.iinfo(dtype).max
+    files = {
+        "masked": image,
+        "clear": np.dstack([image, np.where(hole, 0, top).astype(dtype)]),
+        "struck": np.where(hole[..., None], 0, image).astype(dtype),
+    }
+    for stem, values in {**files, "mask": hole[..., None].astype(np.uint8)}.items():
+        write_blocks(tmp_path / f"{stem}.png", values.shape, values.dtype.name, [values])
+    monkeypatch.setattr(translating, "fits_in_memory", lambda *_: False)
+    for stem in files:
+        fill = filler(name, options, Damage((0,)) if stem == "struck" else None, **words)
+        fill.file(tmp_path / f"{stem}.png", tmp_path / "out.png", tmp_path / "mask.png" if stem == "masked" else None)
+        result = read_image(tmp_path / "out.png")
+        assert result.dtype == image.dtype and np.array_equal(result[~hole], image[~hole])
+        assert np.abs(result.astype(float) - expected).max() <= (1 if dtype == "uint8" else 4)
+
+
+@pytest.mark.usefixtures("in_parts")
+def test_large_holes_that_cannot_be_filled_are_refused(tmp_path: pathlib.Path) -> None:
+    image = photo(300, 400)
+    write_blocks(tmp_path / "in.png", image.shape, "uint8", [image])
+    write_blocks(tmp_path / "mask.png", (300, 400, 1), "uint8", [image[..., :1]])
+    write_blocks(tmp_path / "small.png", (30, 40, 1), "uint8", [image[:30, :40, :1]])
+    fill = filler("lama", InferenceOptions(max_memory="1MB"))
+    for mask, message in {
+        "mask": "400x300 pixels need about .* MB of memory.*LaMa.*cannot be cut",
+        "small": "the mask has 40x30 pixels and the image 400x300",
+    }.items():
+        with pytest.raises(UserError, match=message):
+            fill.file(tmp_path / "in.png", tmp_path / "out.png", tmp_path / f"{mask}.png")
+    with pytest.raises(UserError, match="where is the hole"):
+        fill.file(tmp_path / "in.png", tmp_path / "out.png")
+    assert not (tmp_path / "out.png").exists()
 
 
 def test_symmetries_undo_themselves_on_images_and_boxes() -> None:

@@ -5,7 +5,6 @@ The original's ResNet also blurs where it halves and doubles sizes; here it is C
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,8 +32,8 @@ class CUTOptions(JudgeOptions):
     lambda_GAN: float = option(1.0, "weight of the adversarial term", minimum=0)
     lambda_NCE: float = option(1.0, "weight of the contrast of patches", minimum=0)
     nce_idt: bool = option(True, "contrast the patches of B and of its own translation too")
-    nce_layers: tuple[str, ...] = option(
-        ("0", "4", "8", "12", "16"), "layers of the generator whose features are compared", "identity"
+    nce_layers: tuple[int, ...] = option(
+        (0, 4, 8, 12, 16), "layers of the generator whose features are compared", "identity", minimum=0
     )
     nce_T: float = option(0.07, "temperature of the contrast", minimum=1e-3)
     num_patches: int = option(256, "patches of each layer that are compared", minimum=2)
@@ -77,7 +76,6 @@ class CUT(TranslationModel):
         super().__init__()
         self.G = build.generator(build.channels.A, build.channels.B)
         self.options = options
-        self.layers = _numbers(options.nce_layers)
         self.identity = False
 
     def prepare_training(self, build: Builder) -> None:
@@ -105,7 +103,7 @@ class CUT(TranslationModel):
         return [feature.shape[1] for feature in features]
 
     def _features(self, network: Any, images: Tensor) -> list[Tensor]:
-        return network.features(images, self.layers)
+        return network.features(images, self.options.nce_layers)
 
     def forward(self, batch: Batch) -> Images:
         """Return the translation of A, in training mirrored where :meth:`_mirrors` says so, and that of B."""
@@ -169,10 +167,3 @@ class CUT(TranslationModel):
 def _mirrored(x: Tensor, where: Tensor | None) -> Tensor:
     """Return (N,C,H,W) with some samples mirrored left to right."""
     return x if where is None else torch.where(where, x.flip(-1), x)
-
-
-def _numbers(words: Sequence[str]) -> list[int]:
-    try:
-        return [int(word) for word in words]
-    except ValueError:
-        raise UserError(f"--nce_layers {','.join(words)}: write numbers of layers, such as 0,4,8,12,16") from None

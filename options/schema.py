@@ -18,10 +18,11 @@ _NOTHING = {"none", "inf", "null"}
 
 @dataclasses.dataclass(frozen=True)
 class Flag:
-    """One command line flag: a field of an options dataclass."""
+    """One command line flag: a field of an options dataclass; ``item`` is the type of a tuple's parts."""
 
     name: str
     kind: type
+    item: type
     optional: bool
     default: Any
     info: OptionInfo
@@ -34,7 +35,8 @@ class Flag:
             return 0
         converted = self._typed(value, source)
         self._check_choice(converted, source)
-        self._check_bounds(converted, source)
+        for value in converted if self.kind is tuple else (converted,):
+            self._check_bounds(value, source)
         return converted
 
     def _nothing(self, value: Any, source: str) -> None:
@@ -46,14 +48,17 @@ class Flag:
             return self._boolean(value, source)
         if self.kind is tuple:
             parts = value if isinstance(value, list | tuple) else str(value).split(",")
-            return tuple(str(part).strip() for part in parts)
-        if isinstance(value, list | dict | bool) or (self.kind is int and isinstance(value, float)):
-            raise UserError(f"{source}: --{self.name} {value!r} is not {_ARTICLE[self.kind]}")
+            return tuple(self._item(str(part).strip(), source) for part in parts)
+        return self._item(value, source)
+
+    def _item(self, value: Any, source: str) -> Any:
+        if isinstance(value, list | dict | bool) or (self.item is int and isinstance(value, float)):
+            raise UserError(f"{source}: --{self.name} {value!r} is not {_ARTICLE[self.item]}")
         try:
-            converted = self.kind(value)
+            converted = self.item(value)
         except ValueError:
-            raise UserError(f"{source}: --{self.name} {value} is not {_ARTICLE[self.kind]}") from None
-        if self.kind is float and not math.isfinite(converted):
+            raise UserError(f"{source}: --{self.name} {value} is not {_ARTICLE[self.item]}") from None
+        if self.item is float and not math.isfinite(converted):
             raise UserError(f"{source}: --{self.name} {value} is not a finite number")
         return converted
 
@@ -73,7 +78,7 @@ class Flag:
 
     def _check_bounds(self, value: Any, source: str) -> None:
         low, high = self.info.minimum, self.info.maximum
-        if self.kind is int:  # what torch and numpy can hold
+        if self.item is int:  # what torch and numpy can hold
             low, high = max(-_INT64 if low is None else low, -_INT64), min(_INT64 if high is None else high, _INT64)
         if low is not None and value < low:
             raise UserError(f"{source}: --{self.name} {value} is too small; the least is {_written(low)}")
@@ -109,5 +114,6 @@ def flags_of(options: type) -> dict[str, Flag]:
 def _flag(field: dataclasses.Field[Any], hint: Any) -> Flag:
     members = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     kinds = [m for m in members if m is not type(None)]
-    kind = typing.get_origin(kinds[0]) or kinds[0]
-    return Flag(field.name, kind, len(kinds) < len(members), field.default, info_of(field))
+    kind, items = typing.get_origin(kinds[0]) or kinds[0], typing.get_args(kinds[0])
+    item = items[0] if kind is tuple else kind
+    return Flag(field.name, kind, item, len(kinds) < len(members), field.default, info_of(field))

@@ -180,7 +180,7 @@ def members_of(options: Options) -> list[Options]:
 
 def as_words(values: dict[str, Any]) -> list[str]:
     """Return the command line that gives these values."""
-    texts = {name: ",".join(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    texts = {name: ",".join(map(str, value)) if isinstance(value, tuple) else value for name, value in values.items()}
     return [f"--{name}={value}" for name, value in texts.items()]
 
 

@@ -23,8 +23,8 @@ _WHITE = 1.0
 class AOTOptions(PlainOptions):
     ngf: int = option(64, "filters of the generator's outermost layers", scope="identity", minimum=1)
     n_blocks: int = option(8, "AOT blocks of the generator", scope="identity", minimum=1)
-    aot_rates: tuple[str, ...] = option(
-        ("1", "2", "4", "8"), "dilations side by side in each AOT block", scope="identity"
+    aot_rates: tuple[int, ...] = option(
+        (1, 2, 4, 8), "dilations side by side in each AOT block", scope="identity", minimum=1
     )
 
 
@@ -98,13 +98,10 @@ class AOTGenerator(nn.Module):
         return self.decoder(self.middle(self.encoder(shown))).tanh()
 
 
-def _rates(words: tuple[str, ...], ngf: int) -> tuple[int, ...]:
-    if not words or not all(word.isdigit() and int(word) for word in words) or 4 * ngf < len(words):
-        raise UserError(f"--aot_rates {','.join(words)}: write dilations as 1,2,4,8, at most {4 * ngf} of them")
-    return tuple(map(int, words))
-
-
 @GENERATORS.register("aot_gan", options=AOTOptions)
 def aot_gan(options: AOTOptions, input_nc: int, output_nc: int) -> AOTGenerator:
     """AOT-GAN, inpainting by aggregated contextual transformations (Zeng et al. 2021)."""
-    return AOTGenerator(input_nc, output_nc, options.ngf, options.n_blocks, _rates(options.aot_rates, options.ngf))
+    most = 4 * options.ngf  # channels of a block, of which every rate gets a share
+    if (count := len(options.aot_rates)) > most:
+        raise UserError(f"--aot_rates: {count} dilations; with --ngf {options.ngf} the most are {most}")
+    return AOTGenerator(input_nc, output_nc, options.ngf, options.n_blocks, options.aot_rates)

@@ -25,8 +25,8 @@ class LinearOptions(PlainOptions):
         16, "side of the patches that a linear auto-encoder sees; the crop's, and it sees all at once", "identity",
         minimum=1,
     )  # fmt: skip
-    ae_widths: tuple[str, ...] = option(
-        ("512", "256", "128"), "numbers that a patch becomes, layer by layer; back in the other order", "identity"
+    ae_widths: tuple[int, ...] = option(
+        (512, 256, 128), "numbers that a patch becomes, layer by layer; back in the other order", "identity", minimum=1
     )
 
 
@@ -61,7 +61,7 @@ class AutoEncoder(nn.Module):
 @GENERATORS.register("autoencoder_linear", options=LinearOptions)
 def autoencoder_linear(options: LinearOptions, input_nc: int, output_nc: int) -> AutoEncoder:
     """Fully connected layers over each patch of the image: a baseline (Hinton and Salakhutdinov 2006)."""
-    side, widths = options.ae_patch, [int(width) for width in options.ae_widths]
+    side, widths = options.ae_patch, options.ae_widths
     layers: list[nn.Module] = [nn.Conv2d(input_nc, widths[0], side, side), nn.ReLU()]
     way = [*widths, *widths[-2::-1]]
     for before, after in zip(way, way[1:], strict=False):

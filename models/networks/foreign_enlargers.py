@@ -84,7 +84,7 @@ def _nafnet(state: State) -> Found | None:
     values: dict[str, Any] = {"ngf": len(first), "naf_middle": _count(state, r"middle_blks\.\d+\.beta")}
     for side in ("encoder", "decoder"):
         counts = [_count(state, rf"{side}s\.{i}\.\d+\.beta") for i in range(_count(state, r"ups\.\d+\.0\.weight"))]
-        values[f"naf_{side}"] = tuple(map(str, counts))
+        values[f"naf_{side}"] = tuple(counts)
     return "nafnet", values, first.shape[1], len(state["ending.weight"])
 
 

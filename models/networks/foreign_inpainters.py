@@ -56,7 +56,7 @@ def _aot_gan(state: State) -> Found | None:
         return None
     first = state["encoder.1.weight"]
     values: dict[str, Any] = {"ngf": len(first), "n_blocks": len(blocks)}
-    values["aot_rates"] = tuple(str(2**i) for i in range(len(rates)))  # the paper's; weights do not tell them
+    values["aot_rates"] = tuple(2**i for i in range(len(rates)))  # the paper's; weights do not tell them
     return "aot_gan", values, first.shape[1], len(state["decoder.4.weight"])
 
 

@@ -21,12 +21,12 @@ from util.precision import widened
 @dataclass(frozen=True)
 class NAFNetOptions(PlainOptions):
     ngf: int = option(32, "filters of the generator's outermost layers", scope="identity", minimum=1)
-    naf_encoder: tuple[str, ...] = option(
-        ("1", "1", "1", "28"), "blocks of each level on the way down, by commas", scope="identity"
+    naf_encoder: tuple[int, ...] = option(
+        (1, 1, 1, 28), "blocks of each level on the way down, by commas", scope="identity", minimum=0
     )
     naf_middle: int = option(1, "blocks at the lowest resolution", scope="identity", minimum=0)
-    naf_decoder: tuple[str, ...] = option(
-        ("1", "1", "1", "1"), "blocks of each level on the way up, by commas", scope="identity"
+    naf_decoder: tuple[int, ...] = option(
+        (1, 1, 1, 1), "blocks of each level on the way up, by commas", scope="identity", minimum=0
     )
 
 
@@ -130,15 +130,8 @@ def _blocks(width: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(NAFBlock(width) for _ in range(count)))
 
 
-def _counts(words: Sequence[str], flag: str) -> list[int]:
-    try:
-        return [int(word) for word in words]
-    except ValueError:
-        raise UserError(f"--{flag} {','.join(words)}: write numbers of blocks as 1,1,1,28") from None
-
-
 @GENERATORS.register("nafnet", options=NAFNetOptions)
 def nafnet(options: NAFNetOptions, input_nc: int, output_nc: int) -> NAFNet:
     """NAFNet, restoration at equal size (Chen et al. 2022)."""
-    encoder, decoder = _counts(options.naf_encoder, "naf_encoder"), _counts(options.naf_decoder, "naf_decoder")
-    return NAFNet(input_nc, output_nc, options.ngf, encoder, options.naf_middle, decoder)
+    counts = options.naf_encoder, options.naf_middle, options.naf_decoder
+    return NAFNet(input_nc, output_nc, options.ngf, *counts)

@@ -49,7 +49,7 @@ def test_presets_are_the_papers() -> None:
     facts = ("n_epochs", "n_epochs_decay", "lambda_NCE", "nce_idt", "flip_equivariance", "lr", "beta1", "gan_mode")
     assert [cut[name] for name in facts] == [200, 200, 1.0, True, False, 2e-4, 0.5, "lsgan"]
     assert [fast[name] for name in facts] == [150, 50, 10.0, False, True, 2e-4, 0.5, "lsgan"]
-    assert (cut["nce_T"], cut["num_patches"], cut["nce_layers"]) == (0.07, 256, ("0", "4", "8", "12", "16"))
+    assert (cut["nce_T"], cut["num_patches"], cut["nce_layers"]) == (0.07, 256, (0, 4, 8, 12, 16))
 
 
 @pytest.mark.parametrize("name", ["cut", "fastcut"])
@@ -106,7 +106,7 @@ def test_patches_are_the_samples_own(tiny: list[str]) -> None:
     [
         (["--netG", "unet_128"], "resnet_9blocks or resnet_6blocks"),
         (["--nce_layers", "0,99"], "--nce_layers 99: the generator's layers are 0 to"),
-        (["--nce_layers", "0,four"], "numbers of layers"),
+        (["--nce_layers", "0,four"], "--nce_layers four is not a whole number"),
         (["--input_nc", "1"], "--input_nc 1 and --output_nc 3"),
     ],
 )

@@ -157,6 +157,8 @@ WRONG = {
     "--lr fast": "--lr fast is not a number",
     "--batch_size 1.5": "--batch_size 1.5 is not a whole number",
     "--batch_size": "--batch_size needs a value",
+    "--netG nafnet --naf_encoder 1,two": "--naf_encoder two is not a whole number",
+    "--netG autoencoder_linear --ae_widths 24,0": "--ae_widths 0 is too small; the least is 1",
     "--batch_size 0": "too small; the least is 1",
     "--beta1 1.5": "too large",
     "--lr -1": "too small",

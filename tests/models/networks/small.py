@@ -11,8 +11,8 @@ from models.networks import DISCRIMINATORS, GENERATORS
 
 SMALL: dict[str, Any] = {
     **{"ngf": 4, "ndf": 4, "no_dropout": True, "n_blocks": 2, "growth": 2, "n_dense": 2, "n_convs": 2},
-    **{"n_shrunk": 3, "n_mapping": 1, "naf_encoder": ("1", "1"), "naf_decoder": ("1", "1")},
-    **{"res_levels": 2, "ae_patch": 4, "ae_widths": ("24", "12"), "ae_halvings": 2, "encoder": "test_convnext"},
+    **{"n_shrunk": 3, "n_mapping": 1, "naf_encoder": (1, 1), "naf_decoder": (1, 1)},
+    **{"res_levels": 2, "ae_patch": 4, "ae_widths": (24, 12), "ae_halvings": 2, "encoder": "test_convnext"},
     **{"num_downs": 3, "num_D": 2, "n_layers_D": 2},
 }
 

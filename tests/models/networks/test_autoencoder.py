@@ -12,7 +12,7 @@ def build(name: str, **values: object) -> torch.nn.Module:
 
 
 def test_a_linear_auto_encoder_sees_each_patch_apart() -> None:
-    network = build("autoencoder_linear", ae_patch=8, ae_widths=("20", "5"))
+    network = build("autoencoder_linear", ae_patch=8, ae_widths=(20, 5))
     x = torch.rand(1, 3, 16, 24)
     other = x.clone()
     other[..., 8:] = 0
@@ -21,7 +21,7 @@ def test_a_linear_auto_encoder_sees_each_patch_apart() -> None:
 
 
 def test_a_patch_goes_through_the_narrowest_layer() -> None:
-    network = build("autoencoder_linear", ae_patch=8, ae_widths=("20", "5"))
+    network = build("autoencoder_linear", ae_patch=8, ae_widths=(20, 5))
     narrow = [layer.out_channels for layer in network.model if isinstance(layer, torch.nn.Conv2d)]
     assert narrow == [20, 5, 20]
     jacobian = torch.autograd.functional.jacobian(network.model[:-1].double(), torch.rand(1, 3, 8, 8).double())

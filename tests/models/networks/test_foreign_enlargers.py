@@ -25,7 +25,7 @@ def filled(name: str, channels: tuple[int, int] = (3, 3), **values: Any) -> nn.M
     """Return a small generator with weights that matter, also where the published ones begin at zero."""
     options = GENERATORS.options(name)
     small_ones = {"ngf": 8, "n_blocks": 2, "growth": 4, "n_convs": 3, "n_dense": 3, "n_shrunk": 5, "n_mapping": 2}
-    small_ones |= {"naf_encoder": ("1", "2"), "naf_decoder": ("2", "1"), "naf_middle": 2}
+    small_ones |= {"naf_encoder": (1, 2), "naf_decoder": (2, 1), "naf_middle": 2}
     known = options.__dataclass_fields__
     network = GENERATORS.get(name)(options(**{k: v for k, v in (small_ones | values).items() if k in known}), *channels)
     random = torch.Generator().manual_seed(0)
@@ -68,7 +68,7 @@ def test_a_scale_that_weights_do_not_tell_is_read_off_the_name(name: str, values
     if name == "srcnn":
         assert "scale" not in infer_generator_file(tmp_path / "box3.pth")[1]
     else:
-        with pytest.raises(UserError, match="does not tell its scale"):
+        with pytest.raises(UserError, match="do not tell the scale"):
             infer_generator_file(tmp_path / "box3.pth")
 
 
@@ -76,7 +76,7 @@ def test_a_small_nafnet_is_known_by_its_levels() -> None:
     network = filled("nafnet")
     name, values, *channels = infer_generator(network.state_dict())
     assert (name, channels) == ("nafnet", [3, 3])
-    assert values == {"ngf": 8, "naf_encoder": ("1", "2"), "naf_middle": 2, "naf_decoder": ("2", "1")}
+    assert values == {"ngf": 8, "naf_encoder": (1, 2), "naf_middle": 2, "naf_decoder": (2, 1)}
 
 
 @pytest.mark.parametrize(

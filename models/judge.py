@@ -92,6 +92,14 @@ def _behind(condition: Tensor | None, image: Tensor) -> Tensor:
     return image if condition is None else torch.cat([condition, image], 1)
 
 
+def refuse_judging(options: JudgeOptions) -> None:
+    """UserError where flags ask something of a discriminator that ``--lambda_GAN 0`` leaves out."""
+    asked = {"lambda_R1": f"{options.lambda_R1:g}", "lambda_FM": f"{options.lambda_FM:g}"}
+    for name, text in (asked | {"augment": ",".join(options.augment)}).items():
+        if text not in ("", "0"):
+            raise UserError(f"--{name} {text} is about the discriminator, and --lambda_GAN is 0: leave out one of them")
+
+
 def _augmentation(options: JudgeOptions, adversarial: Any) -> Augmentation | None:
     if not options.augment:
         if options.augment_p == 0:

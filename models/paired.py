@@ -6,7 +6,7 @@ from torch import Tensor
 
 from models.base import Batch, Images, Losses, Phase, TranslationModel
 from models.builder import Builder
-from models.judge import Judge, present
+from models.judge import Judge, present, refuse_judging
 from models.losses.mix import ReconstructionMix
 from models.options import PairedOptions
 from util.errors import UserError
@@ -35,7 +35,7 @@ class PairedGAN(TranslationModel):
             self.judge = Judge(self.D, self.adversarial, self.options)
             self.augmentation = self.judge.augmentation
         else:
-            _refuse_judging(self.options)
+            refuse_judging(self.options)
 
     def forward(self, batch: Batch) -> Images:
         return {"fake_B": self.G(batch["A"])}
@@ -76,14 +76,6 @@ class PairedGAN(TranslationModel):
 
     def _condition(self, batch: Batch) -> Tensor | None:
         return batch["A"] if self.conditional else None
-
-
-def _refuse_judging(options: PairedOptions) -> None:
-    """UserError where flags ask something of a discriminator that is not there."""
-    for name in ("lambda_R1", "lambda_FM", "augment"):
-        if value := getattr(options, name):
-            text = ",".join(value) if isinstance(value, tuple) else f"{value:g}"
-            raise UserError(f"--{name} {text} is about the discriminator, and --lambda_GAN is 0: leave out one of them")
 
 
 def _true(batch: Batch) -> Tensor:

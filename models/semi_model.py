@@ -8,13 +8,14 @@ arXiv:1703.10593); it is learned on the pairs as well, so that it cannot be a pr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
 from models import MODELS
 from models.base import Batch, Images, Losses, Phase, TranslationModel, split_calls
 from models.builder import Builder
-from models.judge import Judge, present
+from models.judge import Judge, present, refuse_judging
 from models.losses import GAN_MODES
 from models.losses.mix import ReconstructionMix
 from models.losses.pixel import l1
@@ -47,6 +48,7 @@ class SemiSupervised(TranslationModel):
     def __init__(self, options: SemiOptions, build: Builder) -> None:
         super().__init__()
         self.G = build.generator(build.channels.A, build.channels.B)
+        self.back: Any = None
         self.options = options
 
     def prepare_training(self, build: Builder) -> None:
@@ -61,41 +63,32 @@ class SemiSupervised(TranslationModel):
             self.adversarial = build.adversarial_loss()
             self.judge = Judge(self.D, self.adversarial, weights)
             self.augmentation = self.judge.augmentation
+        else:
+            refuse_judging(weights)
 
     def forward(self, batch: Batch) -> Images:
         """Return the translation of A; where there is a U also its translation and, with a way back, what returns.
 
-        Batches without a U train as if A were one.
+        Batches without a U, such as those that memory is tried with, train as if A were one.
         """
         if "U" not in batch and not self.training:
             return {"fake_B": self.G(batch["A"])}
         fake_B, fake_U = split_calls(self.G, batch["A"], _further(batch))
-        back = self._modules.get("back")
-        return {"fake_B": fake_B, "fake_U": fake_U} | ({"rec_U": back(fake_U)} if back is not None else {})
+        return {"fake_B": fake_B, "fake_U": fake_U} | ({"rec_U": self.back(fake_U)} if self.back else {})
 
     def predict(self, batch: Batch) -> Images:
         images = super().predict(batch) | ({"real_U": batch["U"]} if "U" in batch else {})
         return {label: images[label] for label in self.visuals if label in images}
 
     def phases(self) -> tuple[Phase, ...]:
-        players = tuple(name for name in ("G", "back") if name in self._modules)
-        judged = self.options.lambda_GAN > 0
-        divisible = not (judged and self.adversarial.couples_samples)
-        generators = Phase("G", players, self.loss_G, through_images=True, divisible=divisible)
-        if not judged:
-            return (generators,)
-        judge = Phase(
-            "D",
-            ("D",),
-            self.loss_D,
-            scale=0.5,
-            history=("fake_U",),
-            penalty=self.penalty_D,
-            lazy_penalty=self.lazy_penalty_D if self.judge.lazy else None,
-            every=self.options.R1_every,
-            divisible=divisible,
+        players = ("G", "back") if self.back else ("G",)
+        if not self.options.lambda_GAN:
+            return (Phase("G", players, self.loss_G, through_images=True),)
+        divisible = not self.adversarial.couples_samples
+        return (
+            self.judge.phase(self, scale=0.5, history=("fake_U",)),
+            Phase("G", players, self.loss_G, through_images=True, divisible=divisible),
         )
-        return judge, generators
 
     def loss_D(self, batch: Batch, images: Images) -> Losses:
         real, fake = self.judge.loss_D(batch["B"], images["fake_U"])

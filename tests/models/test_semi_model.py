@@ -38,6 +38,8 @@ def test_terms_follow_the_weights(tiny: list[str]) -> None:
     assert set(step(without_judge, batch())) == {"G_L1", "cycle_U", "back_L1"}
     with pytest.raises(UserError, match="nothing learns from images without targets"):
         make(tiny, "--lambda_GAN", "0")
+    with pytest.raises(UserError, match="--augment color is about the discriminator"):
+        make(tiny, "--lambda_GAN", "0", "--lambda_cycle", "1", "--augment", "color")
 
 
 def test_the_judge_sees_translations_of_images_without_targets(tiny: list[str]) -> None:

@@ -42,15 +42,16 @@ def gradient_penalty(discriminator: Callable[[Tensor], Outputs], real: Tensor, f
     """
     weight = rand(real, (1, 1, 1), "gradient penalty").to(real.dtype)
     mixed = torch.lerp(fake.detach(), real.detach(), weight).requires_grad_(True)
-    penalties = [(_slope(output.logits, mixed) - 1).square().mean() for output in discriminator(mixed)]
-    return torch.stack(penalties).mean()
+    squares = [_squared_slope(output.logits, mixed) for output in discriminator(mixed)]
+    slopes = [(square + 1e-12).sqrt() for square in squares]  # the offset keeps a zero gradient differentiable
+    return torch.stack([(slope - 1).square().mean() for slope in slopes]).mean()
 
 
-def _slope(logits: Tensor, x: Tensor) -> Tensor:
-    """Return the length of the gradient of each sample's mean logit, (N,)."""
+def _squared_slope(logits: Tensor, x: Tensor) -> Tensor:
+    """Return the squared length of the gradient of each sample's mean logit, (N,)."""
     score = widened(logits).flatten(1).mean(1).sum()
     (gradient,) = torch.autograd.grad(score, x, create_graph=True)
-    return (gradient.flatten(1).square().sum(1) + 1e-12).sqrt()  # the offset keeps a zero gradient differentiable
+    return gradient.flatten(1).square().sum(1)
 
 
 def r1_penalty(discriminator: Callable[[Tensor], Outputs], real: Tensor) -> Tensor:
@@ -59,7 +60,7 @@ def r1_penalty(discriminator: Callable[[Tensor], Outputs], real: Tensor) -> Tens
     D is as in :func:`gradient_penalty`.
     """
     x = real.detach().requires_grad_(True)
-    return 0.5 * torch.stack([_slope(output.logits, x).square().mean() for output in discriminator(x)]).mean()
+    return 0.5 * torch.stack([_squared_slope(output.logits, x).mean() for output in discriminator(x)]).mean()
 
 
 class AdversarialLoss:

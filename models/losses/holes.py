@@ -126,7 +126,8 @@ def softened(mask: Tensor, size: int, sigma: float) -> Tensor:
     weights = torch.exp(-places.square() / (2 * sigma**2))
     kernel = (weights / weights.sum()).view(1, 1, 1, size)
     padded = F.pad(mask, [size // 2] * 4, mode="replicate")
-    return F.conv2d(F.conv2d(padded, kernel), kernel.transpose(2, 3))
+    with torch.autocast(mask.device.type, enabled=False):  # which would round the targets of D
+        return F.conv2d(F.conv2d(padded, kernel), kernel.transpose(2, 3))
 
 
 def _touched(hole: Tensor | None, logits: Tensor) -> Tensor:

@@ -53,6 +53,9 @@ def test_the_soft_mask_is_what_the_judge_should_find() -> None:
     assert adversarial.discriminator_loss(perfect, perfect, hole)[1].item() == pytest.approx(0)
     assert soft[0, 0, 8, 8] == pytest.approx(1) and soft[0, 0, 0, 0] == 0 and 0 < soft[0, 0, 4, 4] < 1
     assert torch.allclose(softened(torch.ones_like(hole), 71, 10.0), torch.ones_like(hole)), "also at the border"
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        under_autocast = softened(hole.float(), 5, 1.0)
+    assert torch.equal(under_autocast, softened(hole.float(), 5, 1.0)), "autocast does not round it"
     logits = torch.where(hole > 0, 0.0, 9.0)
     assert adversarial.generator_loss([DiscriminatorOutput(logits, [])], hole).item() == pytest.approx(1)
 

@@ -55,6 +55,8 @@ class Distillation(TranslationModel):
             raise UserError("--teacher is missing: name the run whose generator shall be copied")
         self.reconstruction = ReconstructionMix(self.options)
         self.paired = bool(self.reconstruction.terms)
+        if not (self.paired or self.options.lambda_teacher or self.options.lambda_features):
+            raise UserError("--lambda_teacher, --lambda_features and all weights of distances are 0: nothing to train")
         teacher = build.trained_generator(self.options.teacher).requires_grad_(False)
         if (mine := self.G.scale) != (its := teacher.scale):
             raise UserError(f"--teacher {self.options.teacher}: it enlarges {its} times, --netG {mine} times")
@@ -73,7 +75,9 @@ class Distillation(TranslationModel):
 
     def loss_G(self, batch: Batch, images: Images) -> Losses:
         weights, fake = self.options, images["fake_B"]
-        losses = {"G_teacher": weights.lambda_teacher * l1(fake, images["teacher_B"])}
+        losses = {}
+        if weights.lambda_teacher:
+            losses["G_teacher"] = weights.lambda_teacher * l1(fake, images["teacher_B"])
         if weights.lambda_features:
             with torch.no_grad():
                 wanted = feature_maps(self._teacher_for(batch["A"]), batch["A"])

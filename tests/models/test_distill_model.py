@@ -102,6 +102,7 @@ def test_a_student_takes_over_the_teachers_value_ranges(
     ("words", "message"),
     [
         (["--teacher", "nowhere"], "nowhere"),
+        (["--lambda_teacher", "0"], "nothing to train"),
         (["--input_nc", "1"], "--input_nc 3 --output_nc 3"),
         (["--netG", "fsrcnn", "--scale", "2"], "it enlarges 1 times, --netG 2 times"),
     ],

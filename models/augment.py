@@ -61,7 +61,9 @@ def cutout(x: Tensor, draws: Tensor) -> Tensor:
 
 
 _POLICIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    **{"color": color, "translation": translation, "cutout": cutout},
+    "color": color,
+    "translation": translation,
+    "cutout": cutout,
 }
 
 

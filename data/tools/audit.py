@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data.folds import group_of
 from data.listing import images_in
 from data.readers import read_image
 from data.tools.alignment import common_shift, shift_of
@@ -26,7 +27,6 @@ if TYPE_CHECKING:  # it imports torch, and --help shall not wait for that
     from data.pairs import Pair
 
 _PHASE = re.compile(r"^(train|val|test)(?=$|[A-Z])")
-_ITERATION = re.compile(r"_itr\d+$")
 _SHOWN = 20
 _COMPARED = 200  # pairs whose edges are compared
 _CERTAIN, _FAR = 25.0, 4.0  # clarity, and pixels, from which a single pair is worth a look
@@ -202,7 +202,7 @@ def _matched(
     for name, files_of in sides.items():
         if not files_of:
             raise UserError(f"--dir_A {dir_a} --dir_B {dir_b}: no images in a folder {name} below {root}")
-    partners = {key: key if key in sides[dir_b] else (key[0], _ITERATION.sub("", key[1])) for key in sides[dir_a]}
+    partners = {key: key if key in sides[dir_b] else (key[0], group_of(key[1], None)) for key in sides[dir_a]}
     lone_b = sides[dir_b].keys() - partners.values()
     matches = [(facts, sides[dir_b].get(partners[key])) for key, facts in sides[dir_a].items()]
     wrong = [_mismatch(facts, partner, dir_b) for facts, partner in matches]

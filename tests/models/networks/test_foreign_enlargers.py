@@ -65,11 +65,8 @@ def test_a_scale_that_weights_do_not_tell_is_read_off_the_name(name: str, values
     again.load_state_dict(network.state_dict())
     assert torch.equal(again(picture(1)), network(picture(1)))
     torch.save(network.state_dict(), tmp_path / "box3.pth")
-    if name == "srcnn":
-        assert "scale" not in infer_generator_file(tmp_path / "box3.pth")[1]
-    else:
-        with pytest.raises(UserError, match="do not tell the scale"):
-            infer_generator_file(tmp_path / "box3.pth")
+    with pytest.raises(UserError, match=f"the weights of {name} do not tell the scale"):
+        infer_generator_file(tmp_path / "box3.pth")
 
 
 def test_a_small_nafnet_is_known_by_its_levels() -> None:

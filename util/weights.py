@@ -107,6 +107,8 @@ def _fetch(url: str, path: pathlib.Path, digest: str, flag: str) -> None:
 
     request = urllib.request.Request(url, headers={"User-Agent": "a2b"})
     with urllib.request.urlopen(request, timeout=_SECONDS) as answer, atomic_file(path) as file:
+        if not digest and answer.url.startswith("http://"):
+            raise UserError(f"{flag} {url}: leads to {answer.url}, where it could be changed on the way; add #sha256=")
         length = int(answer.headers.get("Content-Length") or 0) or None
         bar: Any = tqdm(total=length, unit="B", unit_scale=True, desc=path.name, dynamic_ncols=True, disable=None)
         running, size = hashlib.sha256(), 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import io
 import pathlib
 import pickle
 import threading
@@ -81,6 +82,16 @@ def test_a_file_changed_in_the_cache_is_noticed(server: Server) -> None:
     path.write_bytes(b"other")
     with pytest.raises(UserError, match="it is another file, or was changed"):
         local_weights(f"{server.url}/G.pth{RIGHT}", "--weights")
+
+
+def test_https_that_leads_to_plain_http_needs_a_hash(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Answer(io.BytesIO):
+        url, headers = f"{server.url}/G.pth", {"Content-Length": str(len(CONTENT))}
+
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: Answer(CONTENT))
+    with pytest.raises(UserError, match=r"--weights https://example.org/G.pth: leads to http://.*; add #sha256="):
+        local_weights("https://example.org/G.pth", "--weights")
+    assert local_weights(f"https://example.org/G.pth{RIGHT}", "--weights").read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("name", ["missing.pth", "G.pth"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from torchmetrics.image.kid import poly_mmd
 
 from data.readers import read_image
 from evaluation.distribution import frechet_distance, kernel_distance
-from evaluation.inception import load_features
+from evaluation.inception import _inception, _OwnPool, load_features
 from evaluation.table import LOWER_IS_BETTER, METRICS
 from util.errors import UserError
 
@@ -73,6 +74,22 @@ def test_each_inception_has_names_and_pools_of_its_own(
         assert found.keys() <= METRICS.keys() and found.keys() <= set(LOWER_IS_BETTER)
     assert features["published"].shape == (2, 2048)
     assert not np.allclose(features["published"], features["torchvision"])
+
+
+def test_the_published_inception_leaves_padding_out_of_averages_and_ends_with_the_largest(
+    inception_state: dict[str, torch.Tensor],
+) -> None:
+    network: Any = _inception(inception_state, published=True)
+    own = {name: block for name, block in network.named_children() if isinstance(block, _OwnPool)}
+    assert {name[-2:] for name in own} == {"5b", "5c", "5d", "6b", "6c", "6d", "6e", "7b", "7c"}
+    assert [name for name, block in own.items() if block.largest] == ["Mixed_7c"]
+    for name, channels, around_peak in (("Mixed_5b", 192, 2.0), ("Mixed_7c", 2048, 10.0)):
+        branch = own[name].block.branch_pool
+        flat, peak = torch.ones(1, channels, 5, 5), torch.ones(1, channels, 5, 5)
+        peak[..., 2, 2] = 10.0
+        at_border, inside = (own[name](x)[:, -branch.conv.out_channels :] for x in (flat, peak))
+        torch.testing.assert_close(at_border, branch(flat))
+        torch.testing.assert_close(inside[..., 1:4, 1:4], branch(around_peak * flat)[..., 1:4, 1:4])
 
 
 def test_torchvisions_inception_computes_what_torchvision_computes(

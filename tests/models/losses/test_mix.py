@@ -2,9 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import pytest
 import torch
+import torch.nn.functional as F
 
 from models.losses.mix import MixOptions, ReconstructionMix
+
+#: need files; tests/models/losses/test_perceptual.py and test_network_distances.py ask the same of them
+BY_NETWORKS = ("lambda_VGG", "lambda_LPIPS", "lambda_DINO")
+WEIGHTS = [field.name for field in dataclasses.fields(MixOptions) if field.name.startswith("lambda_")]
+
+
+@pytest.mark.parametrize("name", [name for name in WEIGHTS if name not in BY_NETWORKS])
+def test_each_distance_is_none_of_equal_images_grows_with_noise_and_falls_along_its_gradient(name: str) -> None:
+    once, twice = (ReconstructionMix(MixOptions(**{"lambda_L1": 0.0, name: weight})) for weight in (1.0, 2.0))
+    random = torch.Generator().manual_seed(0)
+    coarse = torch.rand(2, 3, 4, 4, dtype=torch.float64, generator=random) * 1.6 - 0.8
+    target = F.interpolate(coarse, size=(24, 24), mode="bilinear")
+    noise = torch.rand(target.shape, dtype=torch.float64, generator=random) - 0.5
+    (term,) = once.terms
+    costs = [once(target + strength * noise, target)[term].item() for strength in (0.0, 0.1, 0.3)]
+    assert costs[0] == pytest.approx(0, abs=1e-12) and costs[0] < costs[1] < costs[2]
+    output = (target + 0.3 * noise).requires_grad_(True)
+    cost = twice(output, target)[term]
+    cost.backward()
+    assert cost.item() == pytest.approx(2 * costs[2])
+    assert output.grad is not None
+    closer = output.detach() - 1e-3 * output.grad / output.grad.norm()
+    fall = (cost - twice(closer, target)[term]).item()
+    assert fall == pytest.approx(1e-3 * output.grad.norm().item(), rel=0.6)  # focal weights fall with it
 
 
 def test_terms_are_weighted_and_those_by_pixel_leave_masked_pixels_out() -> None:

@@ -94,8 +94,8 @@ class HoleSource:
         if self.damage is not None:
             return self.damage.hole(pixels)
         raise UserError(
-            "where is the hole? give its mask by --mask, white = hole, or an image with transparent pixels there, or "
-            "name the colour of the damage by --hole_colour 0,0,0"
+            "where is the hole? give its mask, white = hole (test.py: --mask), or an image with transparent pixels "
+            "there; or name the colour of the damage by --hole_colour 0,0,0"
         )
 
 

@@ -67,7 +67,7 @@ def words_for_testing(options: Options, name: str, gpu: str) -> list[str]:
     """Return the words by which test.py would open one of the runs, for one image at a time and on one device."""
     runs = options.of(ServedRunsOptions)
     flags: dict[str, object] = {"name": name, "checkpoints_dir": runs.checkpoints_dir, "epoch": runs.epoch}
-    flags |= {"model": "test", "dataroot": ".", "gpu_ids": gpu, "direction": runs.direction}
+    flags |= {"input": ".", "gpu_ids": gpu, "direction": runs.direction}
     flags |= {"plugin": runs.plugin or None}
     flags |= dataclasses.asdict(options.of(InferenceOptions)) | dataclasses.asdict(options.of(EngineOptions))
     if name in runs.name:

@@ -26,6 +26,9 @@ Client = Annotated[
 MaskFile = Annotated[
     UploadFile | None, File(description="white = hole, as large as the image; for runs that fill holes")
 ]
+MaskFiles = Annotated[
+    list[UploadFile] | None, File(description="the masks of the images, in their order, or zips of them")
+]
 _POLL = 0.5  # seconds between looks whether the client is still there
 _MEDIA = {
     **{".png": "image/png", ".tif": "image/tiff", ".jpg": "image/jpeg", ".webp": "image/webp"},
@@ -53,13 +56,15 @@ class Run(BaseModel):
     """One run: its channels, and the number types of the files that it was trained on.
 
     Images of other channels are fitted where that is possible: grey repeated, colour made grey, alpha left out. Where
-    ``brightness_alone`` is true the network sees no colours: colour images keep their own, grey ones stay grey.
+    ``brightness_alone`` is true the network sees no colours: colour images keep their own, grey ones stay grey. Where
+    ``fills_holes`` is true an image comes with a mask, or with transparent pixels in its holes.
     """
 
     name: str
     input_channels: int
     output_channels: int
     brightness_alone: bool
+    fills_holes: bool
     trained_on: dict[str, str | None]
 
 
@@ -111,7 +116,7 @@ def _add_single(router: APIRouter, service: Service) -> None:
         x_client: Client = None,
     ) -> FileResponse:
         """Translate one image and answer with the image, in its depth and, where that is lossless, its kind."""
-        job = await _submit(service, request, [image], run, output, x_client, most=1, mask=mask)
+        job = await _submit(service, request, [image], run, output, x_client, most=1, masks=[mask] if mask else None)
         try:
             await _wait(job, request)
             task = job.tasks[0]
@@ -136,10 +141,11 @@ def _add_batches(router: APIRouter, service: Service) -> None:
         images: Annotated[list[UploadFile], File(description="images, or zips of images")],
         run: RunName = None,
         output: OutputForm = "same",
+        masks: MaskFiles = None,
         x_client: Client = None,
     ) -> JobStatus:
         """Queue many images; ask for the job's status until it is done, then fetch its result."""
-        job = await _submit(service, request, images, run, output, x_client)
+        job = await _submit(service, request, images, run, output, x_client, masks=masks)
         return JobStatus(**job.status())
 
     @router.get("/jobs/{job_id}")
@@ -183,15 +189,15 @@ async def _submit(
     output: Output,
     client: str | None,
     most: int | None = None,
-    mask: UploadFile | None = None,
+    masks: list[UploadFile] | None = None,
 ) -> Job:
     if run is None and len(service.runs) > 1:
         raise Refused(BAD_REQUEST, f"name the run: one of {', '.join(service.runs)}")
     name = run if run is not None else next(iter(service.runs))
     address = request.client.host if request.client else "unknown"
     opened = [(file.file, file.filename) for file in files]
-    hole = None if mask is None else (mask.file, mask.filename)
-    return await run_in_threadpool(service.submit, name, opened, f"{address} {client or ''}", output, most, hole)
+    holes = [(mask.file, mask.filename) for mask in masks or []]
+    return await run_in_threadpool(service.submit, name, opened, f"{address} {client or ''}", output, most, holes)
 
 
 async def _wait(job: Job, request: Request) -> None:

@@ -69,7 +69,9 @@ class Job:
     def settle(self, task: Task, result: pathlib.Path | None, error: Refused | None = None) -> None:
         """Note what became of one image; its upload is not needed any more."""
         task.result, task.error = result, error
-        task.upload.path.unlink(missing_ok=True)
+        for path in (task.upload.path, task.upload.mask):
+            if path is not None:
+                path.unlink(missing_ok=True)
         with self._lock:
             self.changed = time.monotonic()
             self.stored += result.stat().st_size if result else 0

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
 
 from data.readers import SUFFIXES
+from inference.server.brush import COLLECT, make_brush
 from inference.server.classifier import Classifier
 from inference.server.page_actions import NO_RUN, Actions
 from inference.server.service import Service
@@ -73,32 +75,43 @@ def make_page(service: Service, classifier: Classifier | None) -> gr.Blocks:
         gr.Markdown(_TITLE, elem_id="title")
         with gr.Row():
             with gr.Column(scale=1, min_width=320):
-                file, inputs, button = _make_form(list(service.runs), classifier is not None)
+                actions = Actions(service, classifier)
+                inputs, button = _make_form(actions)
             with gr.Column(scale=3):
                 hint = gr.Markdown(_HINT, elem_id="hint")
                 original = gr.Image(
                     label="Image", visible=False, interactive=False, buttons=["fullscreen"], elem_id="original"
                 )
+                brush = make_brush()
                 with gr.Row():
                     panels = [_Panel("first"), _Panel("second")]
                 report = gr.Markdown(elem_id="report")
         outputs = [hint, original, *panels[0].parts, *panels[1].parts, report]
-        actions = Actions(service, classifier)
-        file.change(actions.show, inputs[:1], [button, *outputs], show_progress="hidden", api_visibility="private")
-        button.click(actions.translate, inputs, outputs, concurrency_limit=None, api_visibility="private")
+        shown = [button, inputs[1], brush, *outputs]
+        for choice in inputs[2:5] if actions.fillers else inputs[2:3]:
+            choice.change(actions.show, inputs[2:5], shown, show_progress="hidden", api_visibility="private")
+        button.click(actions.translate, inputs, outputs, js=COLLECT, concurrency_limit=None, api_visibility="private")
     page.queue(default_concurrency_limit=None, max_size=service.options.queue, api_open=False)
     return page
 
 
-def _make_form(names: list[str], classifies: bool) -> tuple[gr.File, list[gr.components.Component], gr.Button]:
+def _make_form(actions: Actions) -> tuple[list[Any], gr.Button]:
+    """Return the inputs: what is painted, mask file, image, run, other run, whether to classify, reference."""
+    names = list(actions.service.runs)
     several = len(names) > 1
     file = gr.File(label="Image", file_types=list(SUFFIXES), height=160, elem_id="image")
-    inputs: list[gr.components.Component] = [
+    mask = gr.File(
+        label="Mask file in place of painting, white = fill", file_types=list(SUFFIXES), height=120, elem_id="mask",
+        visible=names[0] in actions.fillers,
+    )  # fmt: skip
+    inputs: list[Any] = [
+        gr.Textbox(visible=False),
+        mask,
         file,
         gr.Dropdown(names, value=names[0], label="Run", visible=several, elem_id="run"),
         gr.Dropdown([NO_RUN, *names], value=NO_RUN, label="Compare with", visible=several, elem_id="other"),
-        gr.Checkbox(label="Name what the pictures show", visible=classifies, elem_id="classify"),
+        gr.Checkbox(label="Name what the pictures show", visible=actions.classifier is not None, elem_id="classify"),
     ]
     with gr.Accordion("Measure against a reference", open=False):
         inputs.append(gr.File(label="What it should be", file_types=list(SUFFIXES), height=120, elem_id="reference"))
-    return file, inputs, gr.Button("Translate", variant="primary", interactive=False, elem_id="translate")
+    return inputs, gr.Button("Translate", variant="primary", interactive=False, elem_id="translate")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import pathlib
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from inference.server.brush import canvas, painted_mask
 from inference.server.classifier import Classifier
 from inference.server.comparison import Outcome, class_table, facts, follow, measure, metric_table, picture, seen
 from inference.server.jobs import Job
@@ -29,24 +31,25 @@ class Actions:
 
     def __init__(self, service: Service, classifier: Classifier | None) -> None:
         self.service, self.classifier = service, classifier
+        self.fillers = {name for name, run in service.runs.items() if run.fills_holes}
         self._decoding = threading.Semaphore(_AT_ONCE)
 
-    def show(self, file: str | None) -> list[Any]:
-        """Show the chosen image and let it be translated; results of the one before go."""
+    def show(self, file: str | None, run: str, other: str) -> list[Any]:
+        """Show the chosen image and let it be translated, or painted on; results of the one before go."""
+        fills = not self.fillers.isdisjoint((run, other))
+        mask = gr.update(visible=fills)
         if file is None:
-            return [gr.update(interactive=False), gr.update(visible=True), _HIDDEN, *_blank(2), ""]
+            return [gr.update(interactive=False), mask, _HIDDEN, gr.update(visible=True), _HIDDEN, *_blank(2), ""]
         with _told(), self._decoding:
             shown = picture(self._read(file), None)
-        return [
-            gr.update(interactive=True),
-            gr.update(visible=False),
-            gr.update(visible=True, value=shown),
-            *_blank(2),
-            "",
-        ]
+        brush = gr.update(visible=True, value=canvas(shown)) if fills else _HIDDEN
+        original = _HIDDEN if fills else gr.update(visible=True, value=shown)
+        return [gr.update(interactive=True), mask, brush, gr.update(visible=False), original, *_blank(2), ""]
 
     def translate(
         self,
+        painted: str,
+        mask: str | None,
         file: str,
         run: str,
         other: str,
@@ -59,7 +62,7 @@ class Actions:
         names = dict.fromkeys([run, run if other == NO_RUN else other])
         client = f"{request.client.host if request.client else ''} page {request.session_hash}"
         with _told():
-            jobs = [self._submit(name, file, client) for name in names]
+            jobs = [self._submit(name, file, client, self._mask(name, file, painted, mask)) for name in names]
             for job in jobs:
                 follow(self.service, job, lambda done, text: progress(done, desc=text))
             with self._decoding:
@@ -70,9 +73,19 @@ class Actions:
         panels = [update for outcome in outcomes for update in _shown(outcome)]
         return [gr.update(visible=False), _HIDDEN, *panels, *_blank(2 - len(outcomes)), report]
 
-    def _submit(self, run: str, file: str, client: str) -> Job:
+    def _mask(self, run: str, file: str, painted: str, mask: str | None) -> bytes | None:
+        """Return the mask file for a run that fills holes; None where transparent pixels have to say where."""
+        if run not in self.fillers:
+            return None
+        if mask is not None:
+            return pathlib.Path(mask).read_bytes()
+        info = self.service.inspect(pathlib.Path(file)).info
+        return painted_mask(painted, info.height, info.width)
+
+    def _submit(self, run: str, file: str, client: str, mask: bytes | None) -> Job:
+        masks = [] if mask is None else [(io.BytesIO(mask), "mask")]
         with open(file, "rb") as stream:
-            return self.service.submit(run, [(stream, pathlib.Path(file).name)], client, most=1)
+            return self.service.submit(run, [(stream, pathlib.Path(file).name)], client, most=1, masks=masks)
 
     def _read(self, file: str) -> np.ndarray:
         return decode(self.service.inspect(pathlib.Path(file)))

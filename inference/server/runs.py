@@ -31,16 +31,23 @@ class ServedRun:
         self.name, self.translator = name, translator
         self._seconds_per_pixel = 0.0
 
+    @property
+    def fills_holes(self) -> bool:
+        """Return whether images need a mask, or transparent pixels."""
+        return self.translator.holes is not None
+
     def describe(self) -> dict[str, Any]:
         """Return the run's name, the channels that it translates as they are, and its files, as plain values."""
         files = {side: domain.format.dtype for side, domain in self.translator.domains.items()}
         luma = self.translator.luma
         input_nc, output_nc = (3, 3) if luma else self.translator.channels
+        input_nc -= self.fills_holes  # the mask is no part of the image
         return {
             "name": self.name,
             "input_channels": input_nc,
             "output_channels": output_nc,
             "brightness_alone": luma,
+            "fills_holes": self.fills_holes,
             "trained_on": {"input": files.get("A"), "output": files.get("B")},
         }
 

@@ -14,10 +14,10 @@ from typing import Any, BinaryIO
 
 from inference.server.fair_queue import FairQueue
 from inference.server.jobs import Job, Task
-from inference.server.refusal import BUSY, GONE, NO_ROOM, NOT_FOUND, Refused
+from inference.server.refusal import BUSY, GONE, NO_ROOM, NOT_FOUND, UNREADABLE, Refused
 from inference.server.runs import ServedRun, unexpected
 from inference.server.settings import ServerOptions
-from inference.server.uploads import Limits, Upload, collect, inspect, safe_name, with_mask
+from inference.server.uploads import Limits, Upload, collect, inspect, safe_name, with_masks
 from util.errors import did_you_mean
 
 _MOST_KEPT = 1000  # ended jobs
@@ -55,7 +55,7 @@ class Service:
         client: str,
         output: str = "same",
         most: int | None = None,
-        mask: tuple[BinaryIO, str | None] | None = None,
+        masks: Sequence[tuple[BinaryIO, str | None]] = (),
     ) -> Job:
         """Check the files, queue them and return the job at once.
 
@@ -63,11 +63,13 @@ class Service:
             files: open files with the names that the client gave.
             client: whose turn it is; clients take turns.
             most: images to take at most, if fewer than ``--max_files``.
-            mask: of the hole in the first image, for a run that fills holes.
+            masks: of the holes in the images, in their order, for a run that fills holes.
 
         Raises:
             Refused: no such run, a file that is no good image, or a full queue.
         """
+        if masks and not self.check_run(run).fills_holes:
+            raise Refused(UNREADABLE, f"{run} fills no holes: leave the mask out")
         self.check_run(run)
         if self._closing.is_set():
             raise Refused(BUSY, "the server is stopping")
@@ -76,7 +78,7 @@ class Service:
         try:
             limits = self._limits if most is None else Limits(self._limits.pixels, most, self._limits.unpacked)
             uploads = collect(files, folder, limits)
-            job.add(uploads if mask is None else [with_mask(uploads[0], mask, limits), *uploads[1:]])
+            job.add(with_masks(uploads, masks, folder, limits) if masks else uploads)
             self._enqueue(job)
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)

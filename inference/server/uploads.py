@@ -9,7 +9,7 @@ import pathlib
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, BinaryIO, cast
 
@@ -102,12 +102,23 @@ def inspect(path: pathlib.Path, name: str, limits: Limits) -> Upload:
     return Upload(path, name, kind, info)
 
 
-def with_mask(upload: Upload, mask: tuple[BinaryIO, str | None], limits: Limits) -> Upload:
-    """Return the upload with the mask of its hole stored beside it; Refused when that is no image, or too large."""
-    stream, name = mask
-    path = upload.path.with_suffix(".mask")
-    save(stream, path, limits.unpacked)
-    return dataclasses.replace(upload, mask=inspect(path, safe_name(name), limits).path)
+def with_masks(
+    uploads: list[Upload], masks: Sequence[tuple[BinaryIO, str | None]], folder: pathlib.Path, limits: Limits
+) -> list[Upload]:
+    """Return the uploads with the masks of their holes, which are stored below ``folder``.
+
+    Raises:
+        Refused: a mask is no image, too large, or of another size than its image, or there are not as many as images.
+    """
+    (folder / "masks").mkdir()
+    found = collect(list(masks), folder / "masks", limits)
+    if len(found) != len(uploads):
+        raise Refused(BAD_REQUEST, f"{len(uploads)} images and {len(found)} masks; send one for each, in their order")
+    for upload, mask in zip(uploads, found, strict=True):
+        sizes = [f"{one.info.width}x{one.info.height}" for one in (mask, upload)]
+        if sizes[0] != sizes[1]:
+            raise Refused(UNREADABLE, f"{mask.name}: {sizes[0]} pixels, and {upload.name} has {sizes[1]}")
+    return [dataclasses.replace(upload, mask=mask.path) for upload, mask in zip(uploads, found, strict=True)]
 
 
 def decode(upload: Upload) -> np.ndarray:

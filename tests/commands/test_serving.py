@@ -67,7 +67,7 @@ def test_several_devices_hold_every_run(words: list[str]) -> None:
 
 def test_runs_are_served_together_beside_each_alone(words: list[str], tmp_path: pathlib.Path) -> None:
     (tmp_path / "other").mkdir()
-    save_networks({"G": a2b.build_generator("srcnn")}, tmp_path / "other", "latest")
+    save_networks({"G": a2b.build_generator("resnet_6blocks", ngf=2)}, tmp_path / "other", "latest")
     words[1] = "run,other"
     (runs,) = ServingSession(ServeOptions().parse([*words, "--ensemble", "median", "--page", "false"])).devices
     assert list(runs) == ["run", "other", "run,other"]

@@ -18,11 +18,14 @@ import numpy as np
 import pytest
 
 import a2b
+from commands.build import build_model
 from commands.joined_runs import open_run
 from inference.server.runs import ServedRun
 from inference.server.service import Service
 from inference.server.settings import ServerOptions
 from models.files import save_networks
+from options.saved import save_options
+from options.train_options import TrainOptions
 from tests.conftest import ROOT, environment
 
 START_SECONDS, STOP_SECONDS = 120, 30
@@ -52,20 +55,25 @@ def from_png(content: bytes) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """Return a folder of two runs with seeded weights: colour, and grey."""
+    """Return a folder of runs with seeded weights: colour, grey, and one that fills holes."""
     folder = tmp_path_factory.mktemp("runs")
     for name, channels in (("colour", 3), ("grey", 1)):
         small: dict[str, Any] = {"ngf": 4, "init_gain": 0.3, "norm": "batch", "no_dropout": True}
         network = a2b.build_generator("resnet_6blocks", channels, channels, **small)
         (folder / name).mkdir()
         save_networks({"G": network}, folder / name, "latest")
+    words = ["--dataroot", ".", "--model", "inpaint", "--netG", "resnet_6blocks", "--ngf", "2", "--gpu_ids", "-1"]
+    options = TrainOptions().parse(words)
+    (folder / "filler").mkdir()
+    save_options(options, folder / "filler", "train")
+    save_networks(build_model(options, train=False).networks(), folder / "filler", "latest")
     return folder
 
 
 @pytest.fixture(scope="session")
 def devices(runs_dir: pathlib.Path) -> list[dict[str, ServedRun]]:
-    """Return both runs, opened on one device."""
-    names = ("colour", "grey")
+    """Return all runs, opened on one device."""
+    names = ("colour", "grey", "filler")
     return [{name: ServedRun(name, open_run(runs_dir / name, "latest", None, "-1")) for name in names}]
 
 

@@ -20,15 +20,9 @@ pytest.importorskip("fastapi", reason="the server's libraries are not installed:
 from fastapi.testclient import TestClient
 
 import a2b
-from commands.build import build_model
-from commands.joined_runs import open_run
 from inference.server.app import make_app
 from inference.server.runs import ServedRun
 from inference.server.service import Service
-from inference.server.settings import ServerOptions
-from models.files import save_networks
-from options.saved import save_options
-from options.train_options import TrainOptions
 from tests.inference.server.conftest import from_png, pixels, png
 from tests.inference.server.test_uploads import bomb, zipped
 
@@ -47,37 +41,65 @@ def translate(client: TestClient, content: bytes, name: str = "photo.png", **for
     return client.post("/api/translate", files={"image": (name, content)}, data={"run": "colour"} | form)
 
 
-def test_a_hole_is_filled_by_its_mask_or_where_the_image_is_transparent(
-    client: TestClient, tmp_path: pathlib.Path
-) -> None:
-    options = TrainOptions().parse(
-        ["--dataroot", ".", "--model", "inpaint", "--netG", "resnet_6blocks", "--ngf", "2", "--gpu_ids", "-1"]
-    )
-    (tmp_path / "filler").mkdir()
-    save_options(options, tmp_path / "filler", "train")
-    save_networks(build_model(options, train=False).networks(), tmp_path / "filler", "latest")
-    run = ServedRun("filler", open_run(tmp_path / "filler", "latest", None, "-1"))
-    image, hole = pixels(33, 47), np.zeros((33, 47), bool)
+def holed() -> tuple[np.ndarray, np.ndarray]:
+    """Return an image, and its hole (H,W)."""
+    hole = np.zeros((33, 47), bool)
     hole[5:15, 9:30] = True
-    service = Service([{"filler": run}], ServerOptions(page=False))
-    try:
-        with TestClient(make_app(service, service.options), LOCAL) as own:
-            mask = ("m.png", png(hole[..., None].astype(np.uint8) * 255))
-            answer = own.post("/api/translate", files={"image": ("photo.png", png(image)), "mask": mask})
-            clear = np.dstack([image[..., ::-1], np.where(hole, 0, 255).astype(np.uint8)])
-            erased = cv2.imencode(".png", clear)[1].tobytes()
-            again = own.post("/api/translate", files={"image": ("photo.png", erased)})
-            unsaid = own.post("/api/translate", files={"image": ("photo.png", png(image))})
-    finally:
-        service.close()
+    return pixels(33, 47), hole
+
+
+def mask_file(hole: np.ndarray) -> bytes:
+    return png(hole[..., None].astype(np.uint8) * 255)
+
+
+def erased(image: np.ndarray, hole: np.ndarray) -> bytes:
+    """Return a PNG that is transparent in the hole."""
+    values = np.dstack([image[..., ::-1], np.where(hole, 0, 255).astype(np.uint8)])
+    return cv2.imencode(".png", values)[1].tobytes()
+
+
+def test_a_hole_is_filled_by_its_mask_or_where_the_image_is_transparent(client: TestClient) -> None:
+    image, hole = holed()
+    files = {"image": ("photo.png", png(image)), "mask": ("m.png", mask_file(hole))}
+    answer = client.post("/api/translate", files=files, data={"run": "filler"})
     result = from_png(answer.content)
     assert np.array_equal(result[~hole], image[~hole]) and not np.array_equal(result[hole], image[hole])
+    again = translate(client, erased(image, hole), run="filler")
     assert np.array_equal(from_png(again.content), result)
-    assert unsaid.status_code == 422 and "where is the hole" in unsaid.text
-    refused = client.post(
-        "/api/translate", files={"image": ("photo.png", png(image)), "mask": mask}, data={"run": "colour"}
-    )
-    assert refused.status_code == 422 and "fills no holes" in refused.text
+
+
+@pytest.mark.parametrize(
+    ("run", "mask", "status", "words"),
+    [
+        ("filler", None, 422, "where is the hole"),
+        ("colour", mask_file(holed()[1]), 422, "colour fills no holes"),
+        ("filler", mask_file(holed()[1][:20]), 422, "m.png: 47x20 pixels, and photo.png has 47x33"),
+        ("filler", b"GIF89a", 415, "m.png: not an image"),
+        ("filler", png(pixels(500, 500, 1)), 413, "m.png: 500x500"),
+    ],
+)
+def test_masks_that_do_not_fit_are_refused(
+    client: TestClient, run: str, mask: bytes | None, status: int, words: str
+) -> None:
+    files = {"image": ("photo.png", png(holed()[0]))} | ({"mask": ("m.png", mask)} if mask else {})
+    answer = client.post("/api/translate", files=files, data={"run": run})
+    assert answer.status_code == status and words in answer.json()["error"]
+
+
+def test_a_batch_has_a_mask_for_each_image(client: TestClient) -> None:
+    image, hole = holed()
+    photos = [("images", (f"{i}.png", png(image))) for i in range(2)]
+    masks = [("masks", ("a.png", mask_file(hole))), ("masks", ("b.png", mask_file(hole[:, ::-1])))]
+    started = client.post("/api/jobs", files=[*photos, *masks], data={"run": "filler"})
+    key = started.json()["id"]
+    finished(client, key)
+    with zipfile.ZipFile(io.BytesIO(client.get(f"/api/jobs/{key}/result").content)) as archive:
+        results = [from_png(archive.read(f"000{i + 1}_{i}.png")) for i in range(2)]
+    for result, own in zip(results, (hole, hole[:, ::-1]), strict=True):
+        assert np.array_equal(result[~own], image[~own]) and not np.array_equal(result[own], image[own])
+    client.delete(f"/api/jobs/{key}")
+    few = client.post("/api/jobs", files=[*photos, masks[0]], data={"run": "filler"})
+    assert few.status_code == 400 and "2 images and 1 masks" in few.json()["error"]
 
 
 def tiff(values: np.ndarray) -> bytes:
@@ -147,7 +169,7 @@ def test_a_translated_image_leaves_nothing_behind(client: TestClient) -> None:
         (zipped({"a.png": png(pixels()), "b.png": png(pixels())}), {}, 413, "more than 1 images"),
         (png(pixels()), {"run": "../grey"}, 404, "no run '../grey' here"),
         (png(pixels()), {"run": "colours"}, 404, "did you mean colour"),
-        (png(pixels()), {"run": "/etc/passwd"}, 404, "there are colour, grey"),
+        (png(pixels()), {"run": "/etc/passwd"}, 404, "there are colour, grey, filler"),
         (png(pixels()), {"output": "exe"}, 422, "output: "),
         (png(pixels(dtype="uint16")), {"output": "../x"}, 422, "output: "),
         (tiff(pixels(dtype="float32")), {"output": "png"}, 422, "photo.png: PNG cannot hold"),
@@ -179,7 +201,7 @@ def test_unknown_addresses_say_so(client: TestClient, path: str) -> None:
 
 def test_a_run_must_be_named_where_there_are_several(client: TestClient) -> None:
     answer = client.post("/api/translate", files={"image": png(pixels())})
-    assert (answer.status_code, answer.json()) == (400, {"error": "name the run: one of colour, grey"})
+    assert (answer.status_code, answer.json()) == (400, {"error": "name the run: one of colour, grey, filler"})
 
 
 def test_a_missing_image_is_said(client: TestClient) -> None:
@@ -189,7 +211,9 @@ def test_a_missing_image_is_said(client: TestClient) -> None:
 
 def test_runs_are_listed(client: TestClient) -> None:
     listed = {run["name"]: run for run in client.get("/api/runs").json()}
-    assert set(listed) == {"colour", "grey"}
+    assert set(listed) == {"colour", "grey", "filler"}
+    assert listed["filler"]["fills_holes"] and not listed["grey"]["fills_holes"]
+    assert listed["filler"]["input_channels"] == 3, "the mask is no part of the image"
     assert (listed["grey"]["input_channels"], listed["colour"]["output_channels"]) == (1, 3)
     assert not listed["grey"]["brightness_alone"]
 

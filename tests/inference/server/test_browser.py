@@ -32,7 +32,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def server(serve: Callable[..., Server]) -> Server:
-    return serve("--name", "colour,grey", "--token", "a-token", "--max_pixels", "5000")
+    return serve("--name", "colour,grey,filler", "--token", "a-token", "--max_pixels", "5000", "--precision", "fp32")
 
 
 @pytest.fixture
@@ -67,6 +67,7 @@ def test_upload_translate_download(server: Server, page: Any, runs_dir: pathlib.
     assert page.locator("#translate").is_disabled()
     upload(page, image, tmp_path, "deep.png")
     page.wait_for_selector("#original img")
+    assert not page.locator("#brush canvas, #mask").count(), "no brush for runs that fill no holes"
     choose(page, "other", "grey")
     page.click("#translate:not([disabled])")
     page.wait_for_selector("#second_slider img")
@@ -97,3 +98,44 @@ def test_a_bad_file_is_said_in_one_line(page: Any, tmp_path: pathlib.Path) -> No
     upload(page, pixels(100, 100), tmp_path, "large.png")
     page.get_by_text("large.png: 100x100x1 is more than 5000 pixels").wait_for()
     assert page.locator("#translate").is_disabled()
+
+
+def paint(page: Any, *places: tuple[float, float]) -> None:
+    """Draw a line over the canvas through places in fractions of its width and height."""
+    frame = page.locator("#brush canvas").bounding_box()
+    for number, (x, y) in enumerate(places):
+        page.mouse.move(frame["x"] + x * frame["width"], frame["y"] + y * frame["height"], steps=4)
+        if number == 0:
+            page.mouse.down()
+    page.mouse.up()
+
+
+def test_paint_a_hole_or_give_its_mask(
+    server: Server, page: Any, runs_dir: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    image = pixels(60, 80)
+    choose(page, "run", "filler")
+    upload(page, image, tmp_path, "photo.png")
+    page.wait_for_selector("#brush canvas")
+    page.click("#translate:not([disabled])")
+    page.get_by_text("where is the hole").wait_for()
+    paint(page, (0.1, 0.1), (0.2, 0.9))
+    page.click("#brush .clear")
+    page.locator("#brush .size").fill("12.4")
+    paint(page, (0.3, 0.5), (0.7, 0.5))
+    page.click("#translate:not([disabled])")
+    page.wait_for_selector("#first_slider img")
+    result = downloaded(page, "first")
+    rows, columns = np.nonzero((result != image).any(2))
+    assert (rows.min() > 20, rows.max() < 40, columns.min() > 14, columns.max() < 66) == (True,) * 4, "a line is filled"
+    assert len(rows) > 200 and np.ptp(columns) > 35
+    hole = np.zeros((60, 80), bool)
+    hole[5:25, 30:50] = True
+    upload(page, hole[..., None].astype(np.uint8) * 255, tmp_path, "mask.png", "mask")
+    page.wait_for_selector("#mask :text('mask')")
+    page.click("#image button[aria-label='Clear']")
+    upload(page, image, tmp_path, "again.png")
+    page.click("#translate:not([disabled])")
+    page.wait_for_selector("#first_download:has-text('again')")
+    expected = a2b.load(runs_dir / "filler", gpu_ids="-1")(image, hole)
+    assert np.array_equal(downloaded(page, "first"), expected)

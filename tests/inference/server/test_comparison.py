@@ -62,7 +62,8 @@ def translate(
 ) -> list[Any]:
     visitor = SimpleNamespace(client=None, session_hash="x")
     reference_name = None if reference is None else str(reference)
-    return actions.translate(str(file), "colour", other, True, reference_name, visitor, lambda done, desc: None)
+    chosen = ("", None, str(file), "colour", other, True, reference_name)
+    return actions.translate(*chosen, visitor, lambda done, desc: None)
 
 
 def test_two_runs_side_by_side_with_everything(actions: Any, tmp_path: pathlib.Path) -> None:

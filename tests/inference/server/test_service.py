@@ -104,7 +104,7 @@ def test_removing_a_job_cancels_what_waits(make_service: MakeService, slow: Slow
 def test_a_fault_of_the_program_ends_neither_worker_nor_job(
     make_service: MakeService, devices: list[dict[str, ServedRun]], monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
-    def broken(source: Any, target: Any) -> None:
+    def broken(source: Any, target: Any, mask: Any) -> None:
         raise KeyError("a secret of the server")
 
     service = make_service()
@@ -120,7 +120,7 @@ def test_a_fault_of_the_program_ends_neither_worker_nor_job(
 def test_too_little_memory_is_said(
     make_service: MakeService, devices: list[dict[str, ServedRun]], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def greedy(source: Any, target: Any) -> None:
+    def greedy(source: Any, target: Any, mask: Any) -> None:
         raise error
 
     service = make_service()

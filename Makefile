@@ -27,7 +27,7 @@ $(VENV)/.installed: requirements.txt .ci/install.py
 	@$(INSTALL) requirements.txt
 	@touch $@
 
-$(VENV)/.installed-dev: requirements-dev.txt requirements-serve.txt requirements-export.txt $(VENV)/.installed
+$(VENV)/.installed-dev: requirements-dev.txt requirements-serve.txt requirements-export.txt requirements-diffusion.txt $(VENV)/.installed
 	@$(INSTALL) requirements-dev.txt
 	@touch $@
 

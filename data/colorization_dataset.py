@@ -18,7 +18,7 @@ class ColorizationDataOptions:
     """Nothing beyond the common flags."""
 
 
-@DATASETS.register("colorization", options=ColorizationDataOptions)
+@DATASETS.register("colorization", options=ColorizationDataOptions, preset={"colorspace": "lab"})
 def colorization(
     options: ColorizationDataOptions,
     common: CommonDataOptions,

@@ -55,8 +55,14 @@ class InpaintDataOptions:
     hole_tolerance: float = option(0.0, "how far file values may be from --hole_colour", minimum=0)
     mask_seed: int = option(0, "seed of the holes of val and test images, the same for every run and epoch", minimum=0)
 
+    draws_holes = True
 
-@DATASETS.register("inpaint", options=InpaintDataOptions, preset={"input_nc": 4, "output_nc": 3, "preprocess": "crop"})
+
+@DATASETS.register(
+    "inpaint",
+    options=InpaintDataOptions,
+    preset={"input_nc": 4, "output_nc": 3, "preprocess": "crop", "diffusion_of": "hole"},
+)
 class Inpaint:
     """Images and holes: A is the image and, as its last channel, the mask; B the image without holes.
 

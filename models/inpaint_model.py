@@ -22,7 +22,7 @@ from models.losses.holes import HoleLoss, feature_distance, total_variation, wei
 from models.losses.mix import MixOptions, ReconstructionMix
 from models.losses.pixel import l1, mse
 from models.networks import DISCRIMINATORS, GENERATORS
-from models.networks.holes import fill_holes, split_holes
+from models.networks.holes import continue_smoothly, fill_holes, split_holes
 from util.errors import UserError
 from util.option import option
 
@@ -34,6 +34,13 @@ class InpaintOptions(MixOptions):
     netG: str = option("lama", "generator architecture", "identity", registry=GENERATORS)
     netD: str = option("lama", "discriminator architecture", "identity", registry=DISCRIMINATORS)
     gan_mode: str = option("hole_patches", "adversarial loss", registry=GAN_MODES)
+    hole_start: str = option(
+        "black",
+        "what is in the holes before the generator paints them: black; smooth, a continuation of what is around, to "
+        "which the generator adds",
+        "identity",
+        choices=("black", "smooth"),
+    )
     judge: str = option(
         "composed",
         "what the discriminator sees: output, all that the generator painted; composed, with the known pixels in "
@@ -144,7 +151,6 @@ class Inpaint(TranslationModel):
     loss_names = ("G_GAN", "G_FM", "G_L1", "G_known", "G_hole", "G_hole_MSE", "G_coarse", "G_VGG", "D_real", "D_fake")
     paired = True
     visuals = {"real_A": "A", "fake_B": "B", "real_B": "B"}
-    by_pixels = True  # what the generator takes can be cut into tiles
 
     def __init__(self, options: InpaintOptions, build: Builder) -> None:
         super().__init__()
@@ -163,10 +169,16 @@ class Inpaint(TranslationModel):
             self.D = build.discriminator(build.channels.B + (self.options.judge == "mask"))
             self.adversarial = build.adversarial_loss()
 
+    @property
+    def by_pixels(self) -> bool:
+        """Return whether :meth:`network_input` looks at single pixels, so that it can be cut into tiles."""
+        return self.options.hole_start == "black"
+
     def network_input(self, given: Tensor) -> Tensor:
         """Return what the generator takes (N,C+1,H,W) of an image and its mask."""
         image, mask = split_holes(given)
-        return torch.cat([fill_holes(image, mask, -1.0), 2 * mask - 1], 1)
+        start = fill_holes(image, mask, -1.0) if self.by_pixels else continue_smoothly(image, mask)
+        return torch.cat([start, 2 * mask - 1], 1)
 
     def forward(self, batch: Batch) -> Images:
         """Return "fake_B", the image with its holes filled, and "made_B", what the generator painted everywhere.
@@ -177,6 +189,7 @@ class Inpaint(TranslationModel):
         x = self.network_input(batch["A"])
         coarse = self.training and self.options.lambda_coarse and hasattr(self.G, "passes")
         passes = [made.to(image.dtype) for made in (self.G.passes(x) if coarse else (self.G(x),))]  # type: ignore[operator]
+        passes = passes if self.by_pixels else [x[:, :-1] + made for made in passes]
         found = {"fake_B": torch.where(mask > 0, passes[-1], image), "made_B": passes[-1]}
         return found | ({"coarse_B": passes[0]} if coarse else {})
 

@@ -100,8 +100,9 @@ class TestOptions(BaseOptions):
                 raise UserError(f"{each}: no such run{_other_runs(each)}; check --name and --checkpoints_dir")
         saved = load_options(folder)
         trained = (saved or {}).get("model", {}).get("value", "test")
-        single = {"model": "test"} if given.get("input") and not _fills_holes(trained) else {}
-        if given.get("model") == "test" and _fills_holes(trained):
+        fills = _fills_holes(trained, (saved or {}).get("dataset_mode", {}).get("value"))
+        single = {"model": "test"} if given.get("input") and not fills else {}
+        if given.get("model") == "test" and fills:
             raise UserError(f"--model test: the run in {folder} fills holes, which takes masks; leave the flag out")
         given = single | given
         defaults = Source("test default", _TEST_DEFAULTS | single, strict=False)
@@ -123,7 +124,7 @@ class TestOptions(BaseOptions):
     def finish(self, options: Options) -> Options:
         values = options.values
         check_value_range(options)
-        fills = _fills_holes(values["model"])
+        fills = _fills_holes(values["model"], values["dataset_mode"])
         if values["input"] is not None and values["model"] != "test" and not fills:
             raise UserError(f"--input translates by one generator: leave out --model {values['model']}")
         if values["mask"] is not None and not (fills and values["input"]):
@@ -153,9 +154,10 @@ def _cuts_patches(mode: Any) -> bool:
     return mode in DATASETS.names() and hasattr(DATASETS.options(mode), "enlargement")
 
 
-def _fills_holes(model: str) -> bool:
-    """Return whether a method takes an image together with a mask."""
-    return model in MODELS.names() and hasattr(MODELS.options(model), "fills_holes")
+def _fills_holes(model: str, mode: Any) -> bool:
+    """Return whether a method takes images together with masks, as some do with some data sets alone."""
+    known = model in MODELS.names() and mode in DATASETS.names()
+    return known and hasattr(MODELS.options(model), "fills_holes") and hasattr(DATASETS.options(mode), "draws_holes")
 
 
 def run_names(name: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -45,12 +45,31 @@ def rand(like: Tensor, shape: Sequence[int], stream: str) -> Tensor:
     Inside :func:`sample_noise` sample i's numbers depend on its seed and ``stream`` alone, where ``like`` may hold the
     samples several times over; elsewhere they come from the global state.
     """
+    return _drawn(like, shape, stream, Tensor.uniform_)
+
+
+def randn(like: Tensor, stream: str) -> Tensor:
+    """Return normal numbers of the shape and dtype of ``like``, drawn as those of :func:`rand`."""
+    return _drawn(like, like.shape[1:], stream, Tensor.normal_).to(like.dtype)
+
+
+def settled_randn(like: Tensor, *key: object) -> Tensor:
+    """Return normal numbers of the shape and dtype of ``like`` that depend on the key alone, on every device.
+
+    All samples get the same ones; inside :func:`sample_noise` each gets those of its seed.
+    """
+    seeds = _seeds.get() or (0,)
+    rows = (torch.Generator().manual_seed(mix(seeds[index % len(seeds)], *key)) for index in range(len(like)))
+    return torch.stack([torch.randn(like.shape[1:], generator=row) for row in rows]).to(like)
+
+
+def _drawn(like: Tensor, shape: Sequence[int], stream: str, fill: Callable[..., Tensor]) -> Tensor:
+    numbers = torch.empty(len(like), *shape, device=like.device)
     seeds = _seeds.get()
     if not seeds or len(like) % len(seeds):
-        return torch.rand(len(like), *shape, device=like.device)
-    numbers = torch.empty(len(like), *shape, device=like.device)
+        return fill(numbers)
     generator = torch.Generator(like.device)
     for index, row in enumerate(numbers):
         copy, sample = divmod(index, len(seeds))
-        row.uniform_(generator=generator.manual_seed(mix(seeds[sample], stream, copy)))
+        fill(row, generator=generator.manual_seed(mix(seeds[sample], stream, copy)))
     return numbers

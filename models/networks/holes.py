@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from models.networks.ranges import UNIT, UnitRange, from_unit, to_unit
 from util.errors import UserError
+
+_HALVINGS = 12  # for holes of 4096 pixels; at one pixel a halving changes nothing
 
 
 def split_holes(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -20,6 +23,23 @@ def split_holes(x: Tensor) -> tuple[Tensor, Tensor]:
 def fill_holes(image: Tensor, mask: Tensor, value: float) -> Tensor:
     """Return the image with one value in all holes; what they held before, even NaN, leaves no trace."""
     return torch.where(mask > 0, torch.full_like(image, value), image)
+
+
+def continue_smoothly(image: Tensor, mask: Tensor, halvings: int = _HALVINGS) -> Tensor:
+    """Return the image (N,C,H,W) with means of what is known around them in its holes, (N,1,H,W) 1 in holes.
+
+    The image is halved again and again, by means over known pixels alone, and every size lends the next larger one what
+    that lacks (Gortler et al. 1996, The Lumigraph: pull and push). Without any known pixel it is 0.
+    """
+    if not halvings:
+        return fill_holes(image, mask, 0.0)
+    height, width = image.shape[-2:]
+    even = (0, width % 2, 0, height % 2)
+    share = F.avg_pool2d(F.pad(1 - mask, even), 2)
+    means = F.avg_pool2d(F.pad(fill_holes(image, mask, 0.0), even), 2) / share.clamp_min(0.25)
+    coarse = continue_smoothly(means, (share == 0).to(mask.dtype), halvings - 1)
+    lent = F.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
+    return torch.where(mask > 0, lent[..., :height, :width], image)
 
 
 def image_channels(input_nc: int, output_nc: int, name: str) -> int:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from commands.build import build_model
 from models.base import TranslationModel
 from models.losses.holes import weighted_l1
+from models.networks.holes import continue_smoothly
 from options.train_options import TrainOptions
 from training.settings import OptimizerOptions, StepOptions
 from training.update import Updater
@@ -155,3 +156,12 @@ def test_grey_images_have_two_channels() -> None:
     model, data = make("inpaint", "--input_nc", "2", "--output_nc", "1").train(), batch(channels=1)
     assert model.predict(data)["fake_B"].shape == (2, 1, 32, 32)
     assert all(value.isfinite() for value in step(model, data).values())
+
+
+def test_a_smooth_start_is_added_to() -> None:
+    model, data = make("inpaint", "--lambda_GAN", "0", "--hole_start", "smooth").eval(), batch()
+    for weight in model.G.parameters():
+        torch.nn.init.zeros_(weight)
+    image, mask = data["A"][:, :3], hole_of(data)
+    assert torch.equal(model(data)["made_B"], continue_smoothly(image, mask))
+    assert model(data)["fake_B"][mask.expand_as(image) > 0].std() > 0.01

@@ -15,7 +15,7 @@ from models.base import TranslationModel, split_calls
 from models.builder import Builder, Channels
 from models.networks.lab import rgb_to_lab
 from options.train_options import TrainOptions
-from tests.training.runs import teacher
+from tests.training.runs import DIFFUSION, teacher
 from training.settings import OptimizerOptions, StepOptions
 from training.update import Updater
 from util.device import Compute
@@ -37,6 +37,7 @@ _NO_FILES = ["--lambda_VGG", "0", "--lambda_L1", "10", "--netD", "basic"]
 WORDS = {name: _NO_FILES for name in ("sr", "srgan", "esrgan", "real_esrgan", "inpaint")}
 WORDS |= {"levels": ["--level_encoder", "test_convnext"]}
 WORDS |= {"distill": ["--lambda_L1", "100", "--lambda_teacher", "0.01"]}
+WORDS |= {"palette": ["--netG", "diffusion", *DIFFUSION, "--prediction", "image"]}
 #: students have the channels of their teacher
 STUDENTS = ("distill",)
 FILLERS = ("inpaint",)

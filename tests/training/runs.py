@@ -17,6 +17,7 @@ from training.checkpoint import load_state
 
 EPOCHS = ["--n_epochs", "1", "--n_epochs_decay", "1", "--batch_size", "2"]  # 2 epochs of 3 steps of 2 images
 PATCHES = ["--preprocess", "crop", "--crop_size", "32", "--scale", "2"]
+DIFFUSION = ["--diffusion_widths", "1,2", "--diffusion_blocks", "1", "--preview_steps", "2"]
 #: methods that differ from another one, which is in METHODS, in numbers alone
 VARIANTS = {"lama", "deepfillv2", "aot_gan", "gin"}
 METHODS = {
@@ -33,6 +34,7 @@ METHODS = {
     "srgan": [*PATCHES, "--netG", "srresnet", "--lambda_VGG", "0", "--lambda_L1", "1"],
     "esrgan": [*PATCHES, "--netG", "edsr", "--n_blocks", "1", "--netD", "basic", "--lambda_VGG", "0"],
     "inpaint": ["--netD", "basic", "--mask_kinds", "blobs,lines", "--lambda_FM", "1"],
+    "palette": ["--netG", "diffusion", *DIFFUSION, "--sampling_steps", "3", "--ema_decay", "0.9"],
     "real_esrgan": [*PATCHES, "--netG", "compact", "--lambda_VGG", "0", "--ema_decay", "0.9"],
 }
 

@@ -14,6 +14,7 @@ SMALL: dict[str, Any] = {
     **{"n_shrunk": 3, "n_mapping": 1, "naf_encoder": (1, 1), "naf_decoder": (1, 1)},
     **{"res_levels": 2, "ae_patch": 4, "ae_widths": (24, 12), "ae_halvings": 2, "encoder": "test_convnext"},
     **{"num_downs": 3, "num_D": 2, "n_layers_D": 2},
+    **{"diffusion_widths": (1, 2), "diffusion_blocks": 1, "prediction": "image", "sampling_steps": 2},
 }
 
 #: "pretrained" is no network until it has a file

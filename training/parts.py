@@ -130,12 +130,12 @@ def fit_sizes(batch: Mapping[str, Any], multiple: int, scale: int = 1) -> dict[s
     """Return the batch with images cut at the right and below to sides that divide by ``multiple``.
 
     Args:
-        scale: how many times as large as A images B are, which are cut by as much more.
+        scale: how many times as large as A and U images B are, which are cut by as much more.
 
     Raises:
         UserError: an image is smaller than that.
     """
-    sides = {"A": multiple, "B": multiple * scale}
+    sides = {"A": multiple, "U": multiple, "B": multiple * scale}
     return {key: _cut(value, key, batch, sides[key[0]]) if key[0] in sides else value for key, value in batch.items()}
 
 

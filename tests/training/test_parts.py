@@ -24,6 +24,8 @@ METHODS = {
     "wgangp": ["--model", "pix2pix", "--norm", "instance", "--gan_mode", "wgangp"],
     "cycle_gan": ["--model", "cycle_gan"],
     "relativistic": ["--model", "pix2pix", "--norm", "instance", "--gan_mode", "relativistic"],
+    "fastcut": ["--model", "fastcut", "--norm", "none", "--num_patches", "16", "--netF_nc", "8", "--lambda_R1", "1"],
+    "semi": ["--model", "semi", "--norm", "instance", "--lambda_cycle", "1"],
 }
 
 
@@ -153,5 +155,7 @@ def test_images_are_cut_to_what_the_networks_take() -> None:
     assert fitted["A"].shape == (1, 3, 16, 32) and fitted["A_mask"].shape == (1, 1, 16, 32)
     large = fit_sizes(batch | {"B": torch.zeros(1, 3, 57, 99)}, 8, scale=3)
     assert large["A"].shape == (1, 3, 16, 32) and large["B"].shape == (1, 3, 48, 96)
+    without_target = fit_sizes(batch | {"U": torch.zeros(1, 3, 20, 25), "U_paths": ["u"]}, 8, scale=3)
+    assert without_target["U"].shape == (1, 3, 16, 24), "cut as sources are"
     with pytest.raises(UserError, match="a: 33x19 pixels in training, but the networks need at least 64"):
         fit_sizes(batch, 64)

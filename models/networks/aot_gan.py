@@ -12,7 +12,6 @@ from models.networks import GENERATORS
 from models.networks.common import PlainOptions
 from models.networks.holes import fill_holes, split_holes
 from models.networks.mirrored import MirrorPad
-from util.errors import UserError
 from util.option import option
 from util.precision import widened
 
@@ -35,7 +34,7 @@ class AOTBlock(nn.Module):
 
     def __init__(self, channels: int, rates: tuple[int, ...]) -> None:
         super().__init__()
-        width = channels // len(rates)
+        width = max(1, channels // len(rates))
         for number, rate in enumerate(rates):
             branch = (MirrorPad(rate), nn.Conv2d(channels, width, 3, dilation=rate), nn.ReLU(inplace=True))
             self.add_module(f"block{number:02}", nn.Sequential(*branch))
@@ -101,7 +100,4 @@ class AOTGenerator(nn.Module):
 @GENERATORS.register("aot_gan", options=AOTOptions)
 def aot_gan(options: AOTOptions, input_nc: int, output_nc: int) -> AOTGenerator:
     """AOT-GAN, inpainting by aggregated contextual transformations (Zeng et al. 2021)."""
-    most = 4 * options.ngf  # channels of a block, of which every rate gets a share
-    if (count := len(options.aot_rates)) > most:
-        raise UserError(f"--aot_rates: {count} dilations; with --ngf {options.ngf} the most are {most}")
     return AOTGenerator(input_nc, output_nc, options.ngf, options.n_blocks, options.aot_rates)

@@ -132,8 +132,8 @@ def infer_generator_file(path: str | pathlib.Path) -> tuple[str, dict[str, Any],
     if name in SCALE_UNSEEN:
         if scale is None:
             raise UserError(
-                f"{path}: the weights of {name} do not tell the scale; give the file a name with x1, x2, x3, x4 or x8 "
-                "in it"
+                f"{path}: the weights of {name} do not tell the scale; name the run's folder in its place, or give the "
+                "file a name with x1, x2, x3, x4 or x8 in it"
             )
         values = values | {"scale": scale}
     return name, values, input_nc, output_nc

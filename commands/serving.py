@@ -56,7 +56,8 @@ class ServingSession:
         options, gpu = self.options, self.runs.gpu_ids.split(",")[0]
         if options.classifier is None:
             return None
-        return Classifier(options.classifier, options.classifier_weights, choose_device(gpu))
+        files = {"weights": options.classifier_weights, "names": options.classifier_names}
+        return Classifier(options.classifier, device=choose_device(gpu), **files)
 
     def _greet(self, address: str) -> None:
         options = self.options

@@ -58,8 +58,9 @@ class ServeOptions(BaseOptions):
                 raise UserError(f"{folder}: no such run; check --name and --checkpoints_dir")
         if values["ensemble"] and len(values["name"]) == 1:
             raise UserError(f"--ensemble {values['ensemble']} joins runs: name several by commas, such as --name a,b")
-        if values["classifier_weights"] and not values["classifier"]:
-            raise UserError("--classifier_weights: name their architecture too, such as --classifier resnet50")
+        for flag in ("classifier_weights", "classifier_names"):
+            if values[flag] and not values["classifier"]:
+                raise UserError(f"--{flag}: name the architecture too, such as --classifier resnet50")
         return options
 
 

@@ -66,6 +66,8 @@ class TrainOptions(BaseOptions):
 
     def finish(self, options: Options) -> Options:
         values = options.values
+        if "," in values["name"]:
+            raise UserError(f"--name {values['name']}: a comma means several runs to test.py; use - or _ in its place")
         if values["dataroot"] is None:
             raise UserError("--dataroot is missing: name the folder of the images, such as --dataroot datasets/facades")
         if values["n_epochs"] + values["n_epochs_decay"] == 0:

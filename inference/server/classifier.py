@@ -1,4 +1,4 @@
-"""What an ImageNet classifier sees in a picture: a quick check whether a translation is taken for the real thing."""
+"""What a classifier sees in a picture: a quick check whether a translation is taken for the real thing."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import nn
 
 from models.networks.foreign import load_weights
 from util.errors import UserError, did_you_mean
+from util.weights import local_weights
 
 
 class Classifier:
@@ -18,24 +19,25 @@ class Classifier:
 
     Args:
         name: as timm knows it, such as ``resnet50.a1_in1k``.
-        weights: a local file; without one timm fetches the published weights.
+        weights: a file, as ``util.weights`` takes it; without one timm fetches the published weights.
         device: to compute on.
+        names: a file of the classes' names, one a line; without one those of ImageNet, where there are 1000 classes.
 
     Raises:
-        UserError: timm knows no such model, or the weights are missing or do not fit.
+        UserError: timm knows no such model, the weights are missing or do not fit, or there are not as many names.
     """
 
-    def __init__(self, name: str, weights: str | None, device: torch.device) -> None:
+    def __init__(self, name: str, weights: str | None, device: torch.device, names: str | None = None) -> None:
         import timm
 
         if not timm.is_model(name):
             hint = did_you_mean(name, timm.list_models())
             raise UserError(f"--classifier {name}: timm has no such model{hint}")
-        network = _from_file(name, pathlib.Path(weights)) if weights else _published(name)
+        network = _from_file(name, local_weights(weights, "--classifier_weights")) if weights else _published(name)
         self.network, self.device = network.to(device).eval(), device
         config = timm.data.resolve_data_config({}, model=network)
         self._transform = timm.data.create_transform(**config, is_training=False)
-        self._names = _class_names(network)
+        self._names = _read_names(pathlib.Path(names), network) if names else _class_names(network)
         self._lock = threading.Lock()
 
     @torch.no_grad()
@@ -84,6 +86,17 @@ def _published(name: str) -> nn.Module:
             f"--classifier {name}: its weights could not be fetched ({reason}); "
             "name a local file with --classifier_weights"
         ) from None
+
+
+def _read_names(path: pathlib.Path, network: nn.Module) -> list[str]:
+    try:
+        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--classifier_names {path}: cannot be read ({error})") from None
+    count = getattr(network, "num_classes", 0)
+    if len(names) != count:
+        raise UserError(f"--classifier_names {path}: {len(names)} names for {count} classes; write one a line")
+    return names
 
 
 def _class_names(network: nn.Module) -> list[str]:

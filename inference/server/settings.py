@@ -27,7 +27,13 @@ class ServerOptions:
     page: bool = option(True, "serve the web page; false: the API alone, which does not need gradio", "session")
     classifier: str | None = option(None, "timm model that names what a picture shows, on request", "session")
     classifier_weights: str | None = option(
-        None, "local weights of --classifier; without them timm fetches published ones", "session"
+        None,
+        "weights of --classifier, such as a classifier of your own that timm's train.py has made, by path, URL or hub "
+        "name; without them timm fetches published ones",
+        "session",
+    )
+    classifier_names: str | None = option(
+        None, "text file of the classes' names, one a line; without it those of ImageNet", "session"
     )
 
     @property

@@ -181,6 +181,7 @@ WRONG = {
     "--display_port 99999": "too large",
     "--name a/b": "without slashes",
     "--name ..": "without slashes",
+    "--name a,b": "several runs to test.py",
     "--lr 0.1 0.2": "unexpected '0.2'",
     "lr 0.1": "unexpected 'lr'",
     "--gan_mode hinge2": "did you mean hinge",

@@ -55,6 +55,7 @@ def test_sizes_are_in_megabytes(folder: pathlib.Path) -> None:
         (["--name", "one", "--direction", "CtoD"], "unknown"),
         (["--name", "one", "--tokn", "x"], "did you mean --token"),
         (["--name", "one", "--classifier_weights", "w.pth"], "--classifier resnet50"),
+        (["--name", "one", "--classifier_names", "names.txt"], "--classifier resnet50"),
     ],
 )
 def test_mistakes_are_one_line(folder: pathlib.Path, words: list[str], message: str) -> None:

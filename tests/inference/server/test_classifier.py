@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pathlib
 from types import SimpleNamespace
 from typing import cast
@@ -42,6 +43,22 @@ def test_other_numbers_of_classes_are_read_off_the_file(tmp_path: pathlib.Path) 
     assert set(found) == {"class 0", "class 1", "class 2"} and sum(found.values()) == pytest.approx(1)
 
 
+def test_own_classes_have_own_names(tmp_path: pathlib.Path) -> None:
+    state = {"state_dict": timm.create_model(NAME, num_classes=3).state_dict(), "epoch": 7, "arch": NAME}
+    file = tmp_path / "model_best.pth.tar"
+    torch.save(state, file)
+    (tmp_path / "names.txt").write_text("cat\ndog\n\nowl\n")
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    found = Classifier(NAME, f"{file}#sha256={digest}", CPU, str(tmp_path / "names.txt"))(pixels(), top=5)
+    assert set(found) == {"cat", "dog", "owl"}
+    (tmp_path / "names.txt").write_text("cat\ndog\n")
+    for names, words in (("names.txt", "2 names for 3 classes"), ("none.txt", "cannot be read")):
+        with pytest.raises(UserError, match=words):
+            Classifier(NAME, str(file), CPU, str(tmp_path / names))
+    with pytest.raises(UserError, match="--classifier_weights .*sha256"):
+        Classifier(NAME, f"{file}#sha256={'0' * 64}", CPU)
+
+
 def test_mistakes_are_one_line(weights: pathlib.Path, tmp_path: pathlib.Path) -> None:
     torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
     for name, path, words in (
@@ -63,7 +80,7 @@ def test_the_page_names_what_is_seen_before_and_after(weights: pathlib.Path) -> 
     task = SimpleNamespace(seconds=0.1, job=SimpleNamespace(run="zebras"))
     outcome = Outcome(cast(Task, task), after, ValueRange(0, 255), before, after)
     classifier = Classifier(NAME, str(weights), CPU)
-    actions = Actions(cast(Service, None), classifier)
+    actions = Actions(cast(Service, SimpleNamespace(runs={})), classifier)
     lines = actions._report([outcome], before, None, True).splitlines()
     for name, shown in (("input", before), ("zebras", after)):
         best = next(iter(classifier(shown)))

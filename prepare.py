@@ -15,6 +15,7 @@ COMMANDS = {
     "cache": "decode and resize images before the training reads them",
     "frames": "take pictures out of a video, one a second",
     "baselines": "RMSE of the mean map and of a regression on intensity alone",
+    "snap": "give the background of depth maps the level that was found for each image",
     "submission": "zip results in the wanted size, depth, format and names, and check them",
 }
 

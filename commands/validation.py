@@ -8,6 +8,7 @@ import torch
 
 from commands.build import build_dataset
 from data.loader import sample_seed
+from data.protocol import Labels
 from evaluation.metrics import load_lpips
 from inference.domains import Domains
 from options.resolve import Options
@@ -44,6 +45,8 @@ def make_validations(options: Options, training: Any, previewer: Previewer, save
     lpips = load_lpips(chosen.lpips_weights) if dataset.pairs else None
     if chosen.best_metric == "lpips" and lpips is None:
         raise UserError("--best_metric lpips: there are no weights for it; name a file by --lpips_weights")
+    if chosen.best_metric == "accuracy" and not isinstance(getattr(dataset, "protocol", None), Labels):
+        raise UserError("--best_metric accuracy: only --dataset_mode labelled has classes to be right about")
     if chosen.best_metric.endswith("_y") and not hasattr(getattr(dataset, "protocol", None), "luma"):
         raise UserError(f"--best_metric {chosen.best_metric}: only --dataset_mode super_resolution is measured in Y")
     domains = Domains(dataset.ranges, dataset.formats, previewer.updater.model.visuals)

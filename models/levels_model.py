@@ -62,10 +62,14 @@ class Levels(TranslationModel):
         """Return the plain depth, 1 for background and -1 for structures, the level, and what comes of the three."""
         raw, level = self.G(batch["A"]), self.L(batch["A"])
         background = self.M(batch["A"]).expand_as(raw)
-        return {
-            "fake_B": torch.where(background > 0, level, raw),
-            **{"raw_B": raw, "background": background, "level": level},
-        }
+        return self.decide({"fake_B": raw, "raw_B": raw, "background": background, "level": level})
+
+    def decide(self, images: Images) -> Images:
+        """Return the images with the level where, by the mean of several versions, the background is."""
+        if "background" not in images:  # joined with runs of another method
+            return images
+        snapped = torch.where(images["background"] > 0, images["level"], images["raw_B"])
+        return images | {"fake_B": snapped}
 
     def phases(self) -> tuple[Phase, ...]:
         return (Phase("G", ("G", "M", "L"), self.loss_G, through_images=True),)

@@ -13,7 +13,7 @@ from util.errors import UserError
 from util.files import write_text
 
 FILE, LABEL = "best.json", "best"
-_HIGHER_IS_BETTER = ("psnr", "ssim", "psnr_y", "ssim_y")
+_HIGHER_IS_BETTER = ("psnr", "ssim", "psnr_y", "ssim_y", "accuracy")
 
 
 class Best:

@@ -102,7 +102,7 @@ class ValidationOptions:
     best_metric: str = option(
         "psnr",
         "which metric on the val split decides what best_net_*.pth holds, and when to stop early",
-        choices=("psnr", "ssim", "rmse", "mae", "lpips", "psnr_y", "ssim_y"),
+        choices=("psnr", "ssim", "rmse", "mae", "lpips", "psnr_y", "ssim_y", "accuracy"),
     )
     early_stop: int = option(0, "stop after so many validations in a row without a better one; 0 for never", minimum=0)
     lpips_weights: str | None = option(
@@ -118,6 +118,11 @@ class StartOptions:
         None,
         "start from the weights of this run (name or folder) or file (path, URL or hub name), "
         "as far as names and shapes agree",
+    )
+    prune_from: str | None = option(
+        None,
+        "start from the most important channels of the generators of this run (name or folder), which is the same but "
+        "for wider networks",
     )
     freeze: tuple[str, ...] = option(
         (), "patterns of weights that stay as they are, by commas, such as 'G.model.model.0*,D.*'"

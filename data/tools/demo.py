@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, help="height and width in pixels (sem_depth: 128, others: 256)")
     parser.add_argument("--iterations", type=int, help="sem_depth: scans per depth map (2)")
     parser.add_argument("--bit_depth", type=int, choices=[8, 16], help="sem_depth: of the SEM images (8)")
+    parser.add_argument("--by_level", action="store_true", default=None, help="sem_depth: sort real images by level")
     parser.add_argument("--photos", help="flare: folder of pictures to put it over, in place of drawn scenes")
     parser.add_argument("--seed", type=int, help="same seed, same images (0)")
 
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
 def _settings(args: argparse.Namespace, kind: type) -> Any:
     """Return the settings of a kind with what the command line says of them."""
     known = {field.name for field in dataclasses.fields(kind)}
-    flags = ("count", "size", "iterations", "bit_depth", "photos", "seed")
+    flags = ("count", "size", "iterations", "bit_depth", "by_level", "photos", "seed")
     given = {name: getattr(args, name) for name in flags if getattr(args, name) is not None}
     for name in given.keys() - known:
         raise UserError(f"--{name}: --kind {args.kind} does not have it; leave it out")

@@ -35,11 +35,12 @@ REAL = (
 
 @dataclass(frozen=True)
 class Settings(DemoKind):
-    """``iterations`` scans of each surface, stored with ``bit_depth`` bits."""
+    """``iterations`` scans of each surface, stored with ``bit_depth`` bits; real ones in folders ``by_level``."""
 
     size: int = 128
     iterations: int = 2
     bit_depth: int = 8
+    by_level: bool = False
 
 
 def write_dataset(out: pathlib.Path, settings: Settings) -> None:
@@ -69,9 +70,11 @@ def _write_real(folder: pathlib.Path, number: int, settings: Settings, phase: st
     surface = draw_surface(rng, settings.size, statistics)
     shift = draw_drift(rng, settings.size, microscope.drift)
     scan = record(rng, drifted(signal(surface, microscope), shift), microscope)
-    _write_sem(folder / "real_sem" / f"r{number:04d}.png", scan, settings.bit_depth)
+    level = f"level_{LEVELS_NM[surface.level] * DEPTH_UNITS_PER_NM:05.0f}"
+    name = f"{level}/r{number:04d}.png" if settings.by_level and phase != "test" else f"r{number:04d}.png"
+    _write_sem(folder / "real_sem" / name, scan, settings.bit_depth)
     if phase == "test":  # the truth, to measure what the shift of domain costs; never for training
-        _write_depth(folder / "real_depth" / f"r{number:04d}.png", drifted(surface.depth, shift))
+        _write_depth(folder / "real_depth" / name, drifted(surface.depth, shift))
 
 
 def _write_depth(path: pathlib.Path, depth: np.ndarray) -> None:
@@ -82,13 +85,18 @@ def _write_sem(path: pathlib.Path, scan: np.ndarray, bit_depth: int) -> None:
     write_image(path, as_dtype(scan * (2**bit_depth - 1), f"uint{bit_depth}"))
 
 
+_BY_LEVEL = """; in train/ and val/ in folders by the level of the
+                         background, in units of the depth files"""
+
+
 def describe(settings: Settings) -> str:
     """Return the text of README.txt: files, units, seed and the command that makes the same again."""
     counts, levels = settings.counts(), ", ".join(f"{level:.0f}" for level in LEVELS_NM)
     return f"""Simulated SEM images and depth maps. All computed, nothing measured. Public domain (CC0).
 
 made by: python prepare.py demo --kind sem_depth --count {settings.count} --size {settings.size} --iterations \
-{settings.iterations} --bit_depth {settings.bit_depth} --seed {settings.seed} --out THIS_FOLDER
+{settings.iterations} --bit_depth {settings.bit_depth} --seed {settings.seed}\
+{" --by_level" * settings.by_level} --out THIS_FOLDER
 
 train/ val/ test/   {counts["train"]}, {counts["val"]} and {counts["test"]} surfaces of {settings.size} x \
 {settings.size} pixels; 1 pixel is {NM_PER_PIXEL:g} nm wide
@@ -96,7 +104,7 @@ train/ val/ test/   {counts["train"]}, {counts["val"]} and {counts["test"]} surf
   sem/NNNN_itrK.png      its SEM image, {settings.bit_depth} bit, 1 channel; K = 0..{settings.iterations - 1} are \
 separate noisy scans of one surface
   real_sem/rNNNN.png     unpaired "real" images: other structures, contrast curve, blur, detector side, drift,
-                         contamination, charging and dose
+                         contamination, charging and dose{_BY_LEVEL * settings.by_level}
   real_depth/rNNNN.png   (test/ only) their true depth, for measuring what the change of domain costs
 
 The background of each surface lies at one of {levels} nm; holes and trenches are etched 50 to 230 nm deeper.

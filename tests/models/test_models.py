@@ -36,6 +36,7 @@ CYCLE_THRESHOLD = 0.65
 _NO_FILES = ["--lambda_VGG", "0", "--lambda_L1", "10", "--netD", "basic"]
 WORDS = {name: _NO_FILES for name in ("sr", "srgan", "esrgan", "real_esrgan", "inpaint")}
 WORDS |= {"levels": ["--level_encoder", "test_convnext"]}
+WORDS |= {"classify": ["--class_encoder", "test_convnext", "--classes", "low_1,high_2", "--output_nc", "1"]}
 WORDS |= {"distill": ["--lambda_L1", "100", "--lambda_teacher", "0.01"]}
 WORDS |= {"palette": ["--netG", "diffusion", *DIFFUSION, "--prediction", "image"]}
 #: students have the channels of their teacher
@@ -43,6 +44,8 @@ STUDENTS = ("distill",)
 FILLERS = ("inpaint",)
 #: keep the lightness of their inputs
 COLOURS = ("colorization",)
+#: have targets of one value
+CLASSIFIERS = ("classify",)
 #: have neither targets nor a way back; tests/models/test_cut_model.py says what they learn
 ONE_WAY = ("cut", "fastcut")
 
@@ -65,6 +68,8 @@ def batch(name: str = "", size: int = 1, pixels: int = 32) -> dict[str, Any]:
     paths: dict[str, Any] = {"A_paths": ["a"] * size, "B_paths": ["b"] * size}
     if name in COLOURS:
         return paths | {"A": source, "B": source}
+    if name in CLASSIFIERS:
+        return paths | {"A": source, "B": torch.full_like(source[:, :1], -1.0)}
     if name not in FILLERS:
         return paths | {"A": source, "B": -source.flip(1)}
     mask = torch.full_like(source[:, :1], -1.0)
@@ -145,7 +150,9 @@ def test_the_seed_decides_the_weights(name: str, tiny: list[str]) -> None:
     assert any(not torch.equal(value, other[key]) for key, value in first.items())
 
 
-@pytest.mark.parametrize("name", [name for name in TRAINABLE if name not in (*ONE_WAY, *COLOURS, *STUDENTS)])
+@pytest.mark.parametrize(
+    "name", [name for name in TRAINABLE if name not in (*ONE_WAY, *COLOURS, *STUDENTS, *CLASSIFIERS)]
+)
 def test_channels_may_differ_between_the_domains(name: str, tiny: list[str]) -> None:
     more = ["--lambda_identity", "0"] if name == "cycle_gan" else []
     model = make(name, tiny, "--input_nc", "1", "--output_nc", "4", *more)

@@ -1,0 +1,34 @@
+"""Which class a whole image is of, by an encoder of timm."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.networks.initialise import init_weights
+from models.networks.timm_unet import begin_again, make_encoder
+
+
+class ClassNet(nn.Module):
+    """(N,input_nc,H,W) in [-1,1] -> the classes' logits, repeated to (N,count,H,W).
+
+    As an image they are padded, cropped and averaged like any other.
+    """
+
+    scale = 1
+
+    def __init__(self, encoder: str, input_nc: int, count: int) -> None:
+        super().__init__()
+        self.name, self.input_nc = encoder, input_nc
+        self.encoder = make_encoder(encoder, input_nc)
+        self.size_multiple = self.encoder.feature_info.reduction()[-1]
+        self.last = nn.Linear(self.encoder.feature_info.channels()[-1], count)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = self.last(self.encoder(x)[-1].mean((2, 3)))
+        return logits[..., None, None].expand(-1, -1, *x.shape[2:])
+
+    def initialise(self, generator: torch.Generator | None = None) -> None:
+        """Fill the encoder as timm does, and let all classes begin nearly equal."""
+        begin_again(self.encoder, self.name, self.input_nc, generator)
+        init_weights(self.last, "normal", generator=generator)

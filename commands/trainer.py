@@ -11,6 +11,7 @@ import torch
 
 from commands.build import build_dataset, memory_for
 from commands.checks import CheckedLoader, SizeCheck
+from commands.pruned import prune_from
 from commands.validation import make_validations
 from data.common import LoaderOptions
 from data.loader import EpochLoader, Shard
@@ -39,12 +40,14 @@ from util.weights import local_weights
 
 
 def prepare_weights(options: Options, model: TranslationModel, *, resume: bool) -> None:
-    """Take over the weights of ``--init_from`` and fix those of ``--freeze``; say what was done."""
+    """Take over the weights of ``--init_from`` or ``--prune_from``, fix those of ``--freeze``; say what was done."""
     start = options.of(StartOptions)
     if start.init_from and not resume:
         given = local_weights(start.init_from, "--init_from")
         source = given if given.exists() else run_folder(options.values["checkpoints_dir"], start.init_from)
         print(init_from(model.networks(), source))
+    if start.prune_from and not resume:
+        print(prune_from(start.prune_from, options.values["checkpoints_dir"], model))
     if start.freeze:
         print(freeze(model, start.freeze))
 

@@ -9,7 +9,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FOLDERS = ("data", "evaluation", "inference", "models", "options", "commands", "training", "util")
-LISTED_AS = {"PIL": "pillow", "cv2": "opencv-python-headless", "yaml": "pyyaml"}
+LISTED_AS = {"PIL": "pillow", "cv2": "opencv-python-headless", "yaml": "pyyaml", "torch_pruning": "torch-pruning"}
 OPTIONAL = {"wandb"}  # asked for by a flag, which says how to install it
 WITH_ANOTHER = {"tornado": "visdom", "requests": "visdom", "starlette": "fastapi", "pydantic": "fastapi"}
 

@@ -91,10 +91,12 @@ def check_compare(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evaluation.comparison_page.format_comparison", lambda tests: "")
     entries = [Entry("run", "test_latest", dict.fromkeys(METRICS, 1.0))]
     monkeypatch.setattr("commands.leaderboard.find_entries", lambda *folders: entries)
-    monkeypatch.setattr("evaluation.leaderboard.write_leaderboard", lambda *args: None)
+    monkeypatch.setattr("commands.leaderboard.write_leaderboard", lambda *args: None)
+    monkeypatch.setattr("commands.costs.measure_costs", lambda *args: [])
+    monkeypatch.setattr("commands.costs.format_costs", lambda *args: "")
     monkeypatch.setattr(sys, "argv", ["compare.py", *words])
     compare.main()
-    assert len(read) >= 2 or "--leaderboard" in words
+    assert len(read) >= 2 or {"--leaderboard", "--cost"} & set(words)
 
 
 def check_options(script: str, words: list[str], checkpoints: pathlib.Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import math
 import os
 import time
@@ -17,6 +18,7 @@ from torch import Tensor
 from util.errors import UserError
 
 T = TypeVar("T")
+_groups = itertools.count()  # of this process, in one order on all ranks
 
 
 class Ranks:
@@ -143,7 +145,7 @@ def join_ranks(device: torch.device, timeout_minutes: int = 30) -> Ranks:
     try:
         store, rank, count = next(dist.rendezvous("env://", timeout=timeout))
         life = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")  # what dead processes left in the store is not ours
-        store = dist.PrefixStore(f"life {life}", store)
+        store = dist.PrefixStore(f"life {life}, group {next(_groups)}", store)  # nor what --fold all left before
         dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=timeout)
     except (RuntimeError, ValueError) as error:
         where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"

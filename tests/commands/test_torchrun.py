@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pathlib
 import shutil
@@ -9,9 +10,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
 import torch
 
+from data.writers import write_image
 from training.checkpoint import load_state
 
 Words = Callable[[str], list[str]]
@@ -125,6 +128,17 @@ def test_testing_is_shared_and_one_page_shows_all(words: Words, alone: torch.Ten
     for name in pictures:
         assert (two / "images" / name).read_bytes() == (one / "images" / name).read_bytes()
     assert (two / "index.html").read_text().count("_fake_B") == (one / "index.html").read_text().count("_fake_B")
+
+
+def test_all_folds_are_trained_one_after_the_other(tmp_path: pathlib.Path, tiny: list[str]) -> None:
+    for folder, number in itertools.product(("input", "target"), range(4)):
+        write_image(tmp_path / f"data/{folder}/{number}.png", np.full((32, 32, 3), 40 * number, np.uint8))
+    data = ["--dataroot", str(tmp_path / "data"), "--dir_A", "input", "--dir_B", "target", "--folds", "2"]
+    place = ["--checkpoints_dir", str(tmp_path / "runs"), "--name", "cv", "--max_steps", "1", "--batch_size", "2"]
+    done = torchrun(2, ["train.py", "--model", "template", *data, "--fold", "all", *place, *tiny])
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("2 training images in") == 2, "the first process alone talks, once a fold"
+    assert [load_state(tmp_path / f"runs/cv_fold{n}")["position"][2] for n in (1, 2)] == [1, 1]
 
 
 def ip(*words: str) -> None:

@@ -16,16 +16,18 @@ from commands.build import describe_networks
 from commands.domains import open_data, tell_of_split
 from commands.joined_runs import open_named
 from commands.opened_run import folder_of
-from commands.report import Report
+from commands.report import Report, results_folder
 from data.loader import sample_seed
 from evaluation.measurement import Measurement, measurement_for
 from evaluation.metrics import load_lpips
 from inference.domains import Domains
 from inference.predictor import UNCERTAINTY, Predictor
+from inference.time_budget import fit, record_share, recorded_share, use
 from options.resolve import Options
 from options.saved import format_options, save_options
 from training.best import LABEL, describe_best
 from training.ranks import join_ranks, silence
+from training.time_budget import parse_duration
 from util.device import choose_device
 from util.errors import UserError
 
@@ -72,7 +74,7 @@ class TestingSession:
                 save_options(self.options, self.run_folder, "test")
         predictor = self.opened.predictor()
         count = min(len(dataset), values["num_test"] or sys.maxsize)
-        arithmetic = self._settle(predictor, dataset, count)
+        arithmetic = self._settle(predictor, dataset, count) + self._fit(predictor, dataset, count)
         report = Report(
             self.options,
             domains,
@@ -116,6 +118,21 @@ class TestingSession:
         if choice != engines.choice:
             engines.use(choice, engines.recorded)
         return choice.describe()
+
+    def _fit(self, predictor: Predictor, dataset: Any, count: int) -> str:
+        """Choose what fits into ``--time_budget``, alike on all processes, and return it in words.
+
+        An interrupted test that is taken up goes on with what it has begun with.
+        """
+        values = self.options.values
+        if values["time_budget"] is None:
+            return ""
+        known = recorded_share(results_folder(self.options)) if values["skip_existing"] else None
+        batches, own = first_batches(dataset, count, values["seed"]), -(-count // self.ranks.count)
+        share = self.ranks.from_first(known or fit(predictor, batches, own, parse_duration(values["time_budget"])))
+        if self.ranks.first:
+            record_share(results_folder(self.options), share)
+        return f", {use(predictor, share)}"
 
 
 def first_batches(dataset: Any, count: int, seed: int) -> list[dict[str, Any]]:

@@ -9,8 +9,10 @@ from tqdm import tqdm
 
 from commands.joined_runs import open_named
 from inference.folders import Outcome, list_work, translate_files
+from inference.time_budget import fit, use
 from inference.video import VIDEO_SUFFIXES
 from options.resolve import Options
+from training.time_budget import parse_duration
 from util.errors import UserError
 
 _JUDGED = 4  # files by which the arithmetic is settled
@@ -26,12 +28,16 @@ class TranslatingSession:
         self.source, self.target = (pathlib.Path(values[name]).expanduser() for name in ("input", "output"))
         self.work = list_work(self.source, self.target)
         self.skip_existing = values["skip_existing"]
+        self.time_budget = parse_duration(values["time_budget"]) if values["time_budget"] else None
         self.translator = open_named(options).translator()
 
     def run(self) -> int:
         """Translate every file; return 0, 1 when some failed, or 130 after Ctrl-C. What is done is kept."""
         first = [source for source, _ in self.work[:_JUDGED] if source.suffix.lower() not in VIDEO_SUFFIXES]
         self.translator.settle(first, len(self.work))
+        if self.time_budget:
+            predictor = self.translator.predictor
+            use(predictor, fit(predictor, self.translator.batches(first), len(self.work), self.time_budget))
         outcome, bar = Outcome(), tqdm(total=len(self.work), unit="image", dynamic_ncols=True, disable=None)
         try:
             with bar:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -54,8 +55,10 @@ class Predictor:
         engines: Engines | None = None,
     ) -> None:
         self.ensemble = model if isinstance(model, Ensemble) else _ensemble(model, test_norm)
+        self._all_members = self.ensemble.members
         self.models = [member.model for member in self.ensemble.members]
         self.model, self.options = self.models[0], options or InferenceOptions()
+        self._views = len(SYMMETRIES) if self.options.tta == "x8" else 1
         self._labels = set.intersection(*(set(each.visuals) for each in self.models))
         self._precision, self.engines = precision, engines
         self.runner = Runner(device, self.options)
@@ -140,8 +143,7 @@ class Predictor:
 
     def _translate(self, tensors: Mapping[str, Tensor]) -> Images:
         averages = [self._average(group, tensors) for group in self.ensemble.groups]
-        decided = [self.model.decide(average.mean) for average in averages]
-        images = self.ensemble.join(decided, self.model.result)
+        images = self.ensemble.join([average.mean for average in averages], self.model.result)
         if self.options.mc_dropout:
             images[UNCERTAINTY] = averages[0].deviation(self.model.result) - 1
         return images
@@ -164,7 +166,17 @@ class Predictor:
     @property
     def symmetries(self) -> tuple[Symmetry, ...]:
         """Return the turned and mirrored versions that are averaged."""
-        return SYMMETRIES if self.options.tta == "x8" else SYMMETRIES[:1]
+        return SYMMETRIES[: self._views]
+
+    @property
+    def passes(self) -> tuple[int, int]:
+        """Return how many models are joined, and how many views of an image are averaged."""
+        return len(self.ensemble.members), self._views
+
+    def limit(self, models: int, views: int) -> None:
+        """Join the first so many models from now on, and average the first so many views."""
+        self.ensemble = dataclasses.replace(self.ensemble, members=self._all_members[:models])
+        self._views = views
 
     def _images(self, member: Member, tensors: Mapping[str, Tensor], number: int) -> Images:
         model, multiple = member.model, member.model.size_multiple

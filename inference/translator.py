@@ -119,13 +119,17 @@ class Translator:
         return read_mask(path, invert=self.holes is not None and self.holes.invert)
 
     def settle(self, files: Sequence[pathlib.Path], count: int) -> None:
-        """Settle by the first of ``count`` files what computes the networks; what cannot be read waits for its turn."""
+        """Settle by the first of ``count`` files what computes the networks."""
+        self.predictor.settle(self.batches(files), count)
+
+    def batches(self, files: Sequence[pathlib.Path]) -> list[dict[str, torch.Tensor]]:
+        """Return files as the predictor takes them, without those that cannot be read or held in memory."""
         batches = []
         for path in files:
             with contextlib.suppress(UserError, OSError):
                 if fits_in_memory(self.predictor, read_info(path), self.channels):
                     batches.append(self._batch(read_image(path), self.holes.of_file(path) if self.holes else None))
-        self.predictor.settle(batches, count)
+        return batches
 
     def domains_of(self, dtype: str, source: str = "image") -> tuple[Domain, Domain]:
         """Return what the values of a source of this dtype mean, and those of its result.

@@ -15,6 +15,7 @@ from options.resolve import COMMAND_LINE, Options, Source
 from options.saved import check_identity, load_options, saved_source
 from options.schema import Component
 from training.run_folder import run_folder
+from training.time_budget import parse_duration
 from util.errors import UserError
 from util.option import option
 from util.weights import local_weights
@@ -36,6 +37,12 @@ class ResultOptions:
     weights: str | None = option(
         None, "weight file to use in place of a run: any that a2b, the established tool or spandrel knows, "
         "by path, URL or hf:OWNER/REPOSITORY/FILE, with #sha256=... to check it", "session"
+    )
+    time_budget: str | None = option(
+        None,
+        "time that all images may take, such as 10m or 2h: of --tta x8 and several runs, as many runs, and then as "
+        "many of the 8 views, as fit by the time of the first images",
+        "session",
     )
     results_dir: str = option("./results/", "folder of the results", "session")
     num_test: int | None = option(None, "translate only the first so many images; inf for all", "session", minimum=1)
@@ -133,6 +140,10 @@ class TestOptions(BaseOptions):
             raise UserError("--dataroot is missing: name the folder of the images to translate, or one with --input")
         if values["ensemble"] and (values["weights"] or len(run_names(values["name"])) == 1):
             raise UserError(f"--ensemble {values['ensemble']} joins runs: name several by commas, such as --name a,b")
+        if values["time_budget"]:
+            parse_duration(values["time_budget"])
+            if values["tta"] == "none" and (values["ensemble"] == "weights" or len(run_names(values["name"])) == 1):
+                raise UserError("--time_budget chooses among --tta x8 and several runs: give one of them")
         folder = first_folder(values)
         saved = {} if values["weights"] else load_options(folder) or {}
         if values["model"] != "test":

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from models.networks import GENERATORS
 from models.networks.common import PlainOptions
-from models.networks.holes import fill_holes, image_channels, split_holes
+from models.networks.holes import continue_smoothly, image_channels, split_holes
 from models.networks.initialise import init_uniform
 from util.errors import UserError
 from util.noise import rand, randn, settled_randn
@@ -54,8 +54,8 @@ class DiffusionOptions(PlainOptions):
     )
     prediction: str = option(
         "epsilon",
-        "what the network tells from a noisy image: the noise, epsilon; the image; or v, between both, with which few "
-        "steps and short trainings do better",
+        "what the network tells from a noisy image: the noise, epsilon, as published; the image, which short trainings "
+        "learn first; or v, between both",
         "identity",
         choices=("epsilon", "image", "v"),
     )
@@ -142,12 +142,16 @@ class DiffusionGenerator(nn.Module):
         nn.init.zeros_(self.unet.conv_out.bias)
 
     def _condition(self, given: Tensor) -> tuple[Tensor, Any]:
-        """Return what the network sees beside the noisy image, and what puts known pixels into one."""
+        """Return what the network sees beside the noisy image, and what puts known pixels into one.
+
+        In holes it sees what goes on smoothly from around them, where the paper has noise, which says nothing.
+        """
         wide = given if given.dtype == torch.float64 else given.float()
         if self.options.diffusion_of == "image":
             return wide, lambda x: x
         image, mask = split_holes(wide)
-        return torch.cat([fill_holes(image, mask, 0.0), 2 * mask - 1], 1), lambda x: torch.where(mask > 0, x, image)
+        seen = torch.cat([continue_smoothly(image, mask), 2 * mask - 1], 1)
+        return seen, lambda x: torch.where(mask > 0, x, image)
 
     def _random_level(self, like: Tensor) -> Tensor:
         """Return one random share of variance (N,) for each image, between two neighbours of the schedule."""

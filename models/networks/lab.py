@@ -78,7 +78,7 @@ class LabColorizer(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        for name in ("size_multiple", "scale", "receptive_field", "test_norm"):
+        for name in ("size_multiple", "scale", "receptive_field", "test_norm", "not_exportable"):
             if hasattr(network, name):
                 setattr(self, name, getattr(network, name))
         if hasattr(network, "stages"):

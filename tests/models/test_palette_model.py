@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from commands.build import build_model
+from inference.export.portable import PortableModel
 from inference.predictor import UNCERTAINTY, Predictor
 from inference.settings import InferenceOptions
 from models.base import TranslationModel
@@ -137,6 +138,12 @@ def test_odd_sizes_and_the_eight_symmetries_come_back_whole() -> None:
     model = make("--sampling_steps", "2", "--diffusion_patch", "2", train=False)
     assert model.size_multiple == 4
     assert predictor(model, tta="x8")({"A": images(1)[..., :15, :22]})["fake_B"].shape == (1, 3, 15, 22)
+
+
+@pytest.mark.parametrize("words", [[], COLOUR], ids=["image", "colours"])
+def test_export_is_refused_with_the_reason(words: list[str]) -> None:
+    with pytest.raises(UserError, match="out of random numbers, in many steps"):
+        PortableModel(predictor(make(*words, train=False)))
 
 
 def test_training_shows_few_steps_and_testing_makes_all() -> None:

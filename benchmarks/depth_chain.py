@@ -12,10 +12,9 @@ from __future__ import annotations
 import argparse
 import pathlib
 import shlex
-import statistics
-from collections.abc import Mapping, Sequence
 
-from benchmarks.page import machine, table
+from benchmarks.page import machine
+from benchmarks.verdicts import section
 from recipes.chain import call
 from recipes.sem_depth_chain import Chain
 
@@ -29,34 +28,6 @@ CLAIMS = {
     ),
     "the mean of folds helps": ("mean of 2 folds", "CycleGAN, U-Net"),
 }
-
-
-def verdict(lower: Sequence[float], higher: Sequence[float]) -> str:
-    """Return "confirmed" or "refuted" where all seeds agree, and there are three at least; else "undecided"."""
-    better = [low < high for low, high in zip(lower, higher, strict=True)]
-    if len(better) < 3 or len(set(better)) > 1:
-        return "undecided"
-    return "confirmed" if better[0] else "refuted"
-
-
-def section(found: Sequence[Mapping[str, float]]) -> str:
-    """Return the tables of RMSE by stage and seed, and of what became of each claim."""
-    values = {title: [rows[title] for rows in found] for title in found[0]}
-    rows = [[title, *(f"{value:.0f}" for value in row), _mean(row)] for title, row in values.items()]
-    seeds = [f"seed {number}" for number in range(len(found))]
-    judged = []
-    for claim, (lower, higher) in CLAIMS.items():
-        if lower in values and higher in values:
-            pairs = values[lower], values[higher]
-            differences = [low - high for low, high in zip(*pairs, strict=True)]
-            judged.append([claim, verdict(*pairs), _mean(differences, "+")])
-    claims = table(["claim", "verdict", "difference in RMSE"], judged)
-    return f"{table(['stage', *seeds, 'mean'], rows)}\n\n{claims}"
-
-
-def _mean(values: Sequence[float], sign: str = "") -> str:
-    spread = f" ± {statistics.stdev(values):.0f}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):{sign}.0f}{spread}"
 
 
 def run_seed(args: argparse.Namespace, seed: int) -> dict[str, float]:
@@ -81,7 +52,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=32, help="filters of CycleGAN's networks (%(default)s)")
     args = parser.parse_args()
     found = [run_seed(args, seed) for seed in range(args.seeds)]
-    print(section(found))
+    print(section(found, CLAIMS, "RMSE", lower=True))
     print(f"\n{args.minutes:g} minutes a training, {args.count} surfaces of {args.size} pixels. {machine()}.")
 
 

@@ -4,21 +4,43 @@ from __future__ import annotations
 
 import json
 import pathlib
+import shlex
 
-from benchmarks.depth_chain import section, verdict
+import pytest
+
+from benchmarks import depth_chain, flare_chain
 from benchmarks.nfnet import outcome, row
+from benchmarks.verdicts import section, verdict
+from options.train_options import TrainOptions
+from recipes.sem_depth_chain import Chain
 
 
 def test_only_seeds_that_agree_decide() -> None:
-    assert verdict([1, 2, 3], [2, 3, 4]) == "confirmed" and verdict([2, 3, 4], [1, 2, 3]) == "refuted"
-    assert verdict([1, 2, 5], [2, 3, 4]) == "undecided" == verdict([1, 2], [2, 3])
+    assert verdict([1, 2, 3], [2, 3, 4], lower=True) == "confirmed" == verdict([2, 3, 4], [1, 2, 3], lower=False)
+    assert verdict([2, 3, 4], [1, 2, 3], lower=True) == "refuted" == verdict([1, 1, 1], [1, 1, 1], lower=True)
+    assert verdict([1, 2, 5], [2, 3, 4], lower=True) == "undecided" == verdict([1, 2], [2, 3], lower=True)
 
 
 def test_the_section_tells_rows_and_claims() -> None:
     stages = {"CycleGAN, U-Net": 4000.0, "with the level": 3500.0}
-    text = section([{name: value + 100 * seed for name, value in stages.items()} for seed in range(3)])
+    found = [{name: value + 100 * seed for name, value in stages.items()} for seed in range(3)]
+    text = section(found, depth_chain.CLAIMS, "RMSE", lower=True)
     assert "| with the level | 3500 | 3600 | 3700 | 3600 ± 100 |" in text
     assert "| the level of the background helps | confirmed | -500 ± 0 |" in text and "mask" not in text
+
+
+def test_claims_speak_of_rows_that_there_are() -> None:
+    chain = Chain(pathlib.Path("work"), pathlib.Path("nowhere"), straight=True)
+    chain.classes = lambda: ["level_1", "level_2"]  # type: ignore[method-assign]
+    titles = {stage.title for stage in chain.stages()}
+    assert {row for rows in depth_chain.CLAIMS.values() for row in rows} <= titles
+    assert {row for rows in flare_chain.CLAIMS.values() for row in rows} <= set(flare_chain.ROWS)
+
+
+@pytest.mark.parametrize("row", flare_chain.ROWS)
+def test_the_flags_of_flare_are_valid(row: str) -> None:
+    words = [*shlex.split(flare_chain.METHOD), *flare_chain.flags(row, 512, 4), "--dataroot", "."]
+    assert TrainOptions().parse(words).values["crop_size"] in (128, 256, 512)
 
 
 def test_a_loss_that_is_not_finite_is_found(tmp_path: pathlib.Path) -> None:

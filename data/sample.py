@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import pathlib
 import sys
 from collections.abc import Callable, Iterable
@@ -121,7 +120,7 @@ def fit_channels(image: np.ndarray, channels: int, path: pathlib.Path, flag: str
     if have == channels:
         return image
     if (have, channels) in ((2, 1), (4, 3), (4, 1), (2, 3)) and image.dtype != np.float32:
-        _say_alpha_dropped(str(path.parent if path.suffix else path))
+        _say_alpha_dropped(path)
         return fit_channels(image[..., :-1], channels, path, flag)
     if have == 1 and channels == 3:
         return np.repeat(image, 3, axis=2)
@@ -131,9 +130,15 @@ def fit_channels(image: np.ndarray, channels: int, path: pathlib.Path, flag: str
     raise UserError(f"{path}: {have} channels, but {flag} is {channels}; set {flag} {have} or convert the image")
 
 
-@functools.cache
-def _say_alpha_dropped(source: str) -> None:
-    print(f"note: {source}: the alpha channel is left out", file=sys.stderr)
+def _say_alpha_dropped(path: pathlib.Path) -> None:
+    """Name the first such file of a folder."""
+    folder = str(path.parent if path.suffix else path)
+    if folder not in _TOLD:
+        _TOLD.add(folder)
+        print(f"note: {path}: the alpha channel is left out", file=sys.stderr)
+
+
+_TOLD: set[str] = set()
 
 
 def _chw(image: np.ndarray) -> Tensor:

@@ -29,6 +29,8 @@ from util.errors import UserError
 if TYPE_CHECKING:
     from PIL import Image
 
+_UNNAMED = pathlib.Path("image")  # what errors call an image that is in no file
+
 
 class Translator:
     """Callable on a PIL image or a NumPy array; returns the same kind.
@@ -78,7 +80,9 @@ class Translator:
             )
         return _to_pil(self._translate(_from_pil(image, alpha=self.holes is not None), hole))
 
-    def _translate(self, array: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+    def _translate(
+        self, array: np.ndarray, mask: np.ndarray | None = None, path: pathlib.Path = _UNNAMED
+    ) -> np.ndarray:
         if array.dtype.name not in DTYPE_RANGES:
             raise TypeError(f"an image of {array.dtype}: convert it to uint8, uint16 or float32")
         if array.ndim not in (2, 3) or 0 in array.shape:
@@ -86,7 +90,7 @@ class Translator:
         if self.holes is not None:
             return self._filled(as_hwc(array), mask)
         target = self.domains_of(array.dtype.name)[1]
-        result = self.predictor(self._batch(array))[self.predictor.model.result]
+        result = self.predictor(self._batch(array, path=path))[self.predictor.model.result]
         values = to_file_values(result[0], target.range, target.format.dtype)
         if self.luma:
             values = painted(values, as_hwc(array))
@@ -102,11 +106,13 @@ class Translator:
         values = to_file_values(result[0], target.range, target.format.dtype)
         return np.where(hole[..., None], values, known) if values.dtype == known.dtype else values
 
-    def _batch(self, array: np.ndarray, mask: np.ndarray | None = None) -> dict[str, torch.Tensor]:
+    def _batch(
+        self, array: np.ndarray, mask: np.ndarray | None = None, path: pathlib.Path = _UNNAMED
+    ) -> dict[str, torch.Tensor]:
         if self.holes is not None:
             return self._batch_with_hole(*self.holes.find(as_hwc(array), mask))
         source = self.domains_of(array.dtype.name)[0]
-        fitted = network_values(as_hwc(array), self.channels[0], pathlib.Path("image"), luma=self.luma)
+        fitted = network_values(as_hwc(array), self.channels[0], path, luma=self.luma)
         return {"A": torch.from_numpy(source.range.normalize(fitted)).permute(2, 0, 1)[None].contiguous()}
 
     def _batch_with_hole(self, image: np.ndarray, hole: np.ndarray) -> dict[str, torch.Tensor]:
@@ -128,7 +134,8 @@ class Translator:
         for path in files:
             with contextlib.suppress(UserError, OSError):
                 if fits_in_memory(self.predictor, read_info(path), self.channels):
-                    batches.append(self._batch(read_image(path), self.holes.of_file(path) if self.holes else None))
+                    mask = self.holes.of_file(path) if self.holes else None
+                    batches.append(self._batch(read_image(path), mask, path))
         return batches
 
     def domains_of(self, dtype: str, source: str = "image") -> tuple[Domain, Domain]:
@@ -166,7 +173,7 @@ class Translator:
             )
             large.translate(target)
             return
-        values = self._translate(read_image(source), None if mask is None else self._read_mask(mask))
+        values = self._translate(read_image(source), None if mask is None else self._read_mask(mask), source)
         write_blocks(target, values.shape, values.dtype.name, [values], read_metadata(source))
 
 

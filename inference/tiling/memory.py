@@ -21,6 +21,7 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 #: What convolutions take besides their tensors: input and output once more in the layout of the library
 _WORKSPACE = 2.4
 _OVERHEAD = 32 * 10**6  # bytes for compressors, file buffers and what an allocator does not give back
+_STILL_TO_COME = 15 * 10**7  # bytes of libraries and buffers that a program may not hold yet when it says what it needs
 _UNKNOWN = 4 * 10**9  # bytes assumed where the system does not say
 _MODEST = 2 * 10**9  # bytes that a program may take on any machine of today
 _LEAST = 5 * 10**8  # bytes for tiles, however large the program is without them
@@ -120,6 +121,11 @@ def free_memory(device: torch.device, limit: int | None) -> int:
             return int(0.8 * free) if limit is None else min(limit, free)
         return limit or _UNKNOWN
     return int(0.8 * _free_on_cpu()) if limit is None else max(0, limit - resident() - _OVERHEAD)
+
+
+def least_limit(device: torch.device, needed: float) -> int:
+    """Return a ``--max_memory`` that leaves so many bytes."""
+    return int(1.05 * needed) + (resident() + _OVERHEAD + _STILL_TO_COME if device.type == "cpu" else 0)
 
 
 def resident() -> int:

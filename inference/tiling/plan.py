@@ -131,15 +131,23 @@ def tiles_at_once(needs: Needs, tile: int, margin: int, budget: int) -> int:
     return max(1, min(_MOST_AT_ONCE, int(budget / (needs.computed * (tile + 2 * margin) ** 2))))
 
 
-def refusal(network: Any, height: int, width: int, needed: float, budget: int, way: str) -> UserError:
-    """Return the error for an image that fits in no way."""
+def refusal(
+    network: Any, height: int, width: int, needed: float, budget: int, way: str, least: int | None = None
+) -> UserError:
+    """Return the error for an image that fits in no way.
+
+    Args:
+        least: the ``--max_memory`` that would do, where one was given.
+    """
     while isinstance(inner := getattr(network, "network", None), nn.Module):
         network = inner
     kind = type(network).__name__
     there = f"{human(needed)} of memory, and {human(budget)} are free or allowed by --max_memory"
+    if least is not None:
+        there += f", which would have to be {human(least)} with what the program itself takes"
     if way == "whole":
         return UserError(
             f"{width}x{height} pixels need about {there}: {kind} sees the whole image at once and cannot be cut into "
             f"tiles; use a smaller image, or a machine with more memory"
         )
-    return UserError(f"{width}x{height} pixels: the smallest tile of {kind} needs about {there}; raise --max_memory")
+    return UserError(f"{width}x{height} pixels: the smallest tile of {kind} needs about {there}")

@@ -24,6 +24,7 @@ from inference.tiling.memory import (
     bytes_per_pixel,
     human,
     is_out_of_memory,
+    least_limit,
     parse_memory,
     probe_side,
 )
@@ -72,7 +73,7 @@ class Runner:
         if whole <= room and self.shrink == 1 and not asked:
             return Plan("whole", memory=whole)
         if way == "whole":
-            raise planning.refusal(network, height, width, whole, room, way)
+            raise planning.refusal(network, height, width, whole, room, way, self._least(whole))
         return self._tiled(network, way, needs, budget, (height, width), per_row)
 
     def _tiled(
@@ -86,7 +87,7 @@ class Runner:
         budget = room.tiles if smallest <= room.tiles else room.most
         tile = wanted or planning.largest_tile(needs, margin, multiple, budget, per_row, size)
         if tile is None:
-            raise planning.refusal(network, *size, smallest, budget, way)
+            raise planning.refusal(network, *size, smallest, budget, way, self._least(smallest))
         tile = max(multiple, min(tile, _LAST_RESORT), tile // self.shrink // multiple * multiple)
         memory = planning.tile_memory(needs, tile, margin, per_row, size)
         batch = planning.tiles_at_once(needs, tile, margin, budget) if self.device.type != "cpu" else 1
@@ -94,6 +95,10 @@ class Runner:
         in_memory = scratch <= (budget - memory) // 2 and self.device.type == "cpu"
         folder = None if in_memory or not scratch else self.scratch_folder(scratch)
         return Plan(way, tile, margin, batch, memory + (scratch if in_memory else 0), scratch, folder)
+
+    def _least(self, needed: int) -> int | None:
+        """Return the --max_memory that would do, None where there was none."""
+        return None if self.limit is None else least_limit(self.device, needed)
 
     def scratch_folder(self, needed: int) -> pathlib.Path:
         """Return where temporary files go; UserError where so many bytes do not fit."""

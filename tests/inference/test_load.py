@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import a2b
-from data.sample import _say_alpha_dropped
+from data.sample import _TOLD
 from models.files import save_networks
 from util.errors import UserError
 
@@ -119,7 +119,7 @@ def test_an_array_without_pixels_is_one_line(colour: a2b.Translator, shape: tupl
 
 
 def test_alpha_is_left_out_with_a_word(colour: a2b.Translator, capsys: pytest.CaptureFixture[str]) -> None:
-    _say_alpha_dropped.cache_clear()
+    _TOLD.clear()
     colour(pixels(8, 8, 4))
     colour(pixels(8, 8, 4))
     assert capsys.readouterr().err == "note: image: the alpha channel is left out\n"

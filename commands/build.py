@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
 
+from data.common import CommonDataOptions
+from data.informed import Sources
+from data.inputs import Inputs
 from models.base import TranslationModel
 from models.builder import Builder, Channels
+from models.networks.common import AroundOptions
 from options.resolve import Options
 from training.memory import out_of_memory
 from util.errors import UserError
@@ -45,8 +50,10 @@ def make_narrow(options: Options) -> TranslationModel:
 
 def _made(options: Options, *, train: bool) -> TranslationModel:
     choices = {name: chosen for name in SELECTORS if (chosen := options.chosen(name)) is not None}
-    channels = Channels(options.values["input_nc"], options.values["output_nc"])
-    builder = Builder(choices, channels, options.values["seed"], lambda run: _generator_of(run, options))
+    channels, inputs = channels_of(options), inputs_of(options)
+    teach = functools.partial(_generator_of, options=options)
+    added = None if inputs.plain else inputs
+    builder = Builder(choices, channels, options.values["seed"], teach, options.of(AroundOptions), added)
     method = options.chosen("model")
     assert method is not None
     model = method[0](method[1], builder)
@@ -55,20 +62,37 @@ def _made(options: Options, *, train: bool) -> TranslationModel:
     return model
 
 
+def inputs_of(options: Options) -> Inputs:
+    """Return what a generator from A to B sees."""
+    return Inputs.of(options.of(CommonDataOptions))
+
+
+def channels_of(options: Options) -> Channels:
+    """Return the channels of both domains in training, with what generators see beside the images of A."""
+    return Channels(inputs_of(options).channels, options.values["output_nc"])
+
+
 def _generator_of(run: str, options: Options) -> nn.Module:
     from commands.teacher import trained_generator  # which builds a model itself
 
-    channels = Channels(options.values["input_nc"], options.values["output_nc"])
-    return trained_generator(run, options.values["checkpoints_dir"], channels)
+    channels, inputs = Channels(options.values["input_nc"], options.values["output_nc"]), inputs_of(options)
+    teacher = trained_generator(run, options.values["checkpoints_dir"], channels)
+    if (getattr(teacher, "inputs", None) or Inputs(inputs.image_nc)) != inputs:
+        raise UserError(f"--teacher {run}: give the --context, --coordinates and --input_norms of its training")
+    return teacher
 
 
 def build_dataset(options: Options, *, train: bool, ranges: Any = None) -> Any:
-    """Return the chosen data set, opened and audited."""
-    from data.common import CommonDataOptions
-
+    """Return the chosen data set, opened and audited; UserError where its sources cannot have what flags add."""
     chosen = options.chosen("dataset_mode")
     assert chosen is not None
-    return chosen[0](chosen[1], options.of(CommonDataOptions), train=train, ranges=ranges)
+    dataset = chosen[0](chosen[1], options.of(CommonDataOptions), train=train, ranges=ranges)
+    if train and not inputs_of(options).plain and not isinstance(getattr(dataset, "sources", None), Sources):
+        raise UserError(
+            f"--dataset_mode {options.values['dataset_mode']} gives images alone, without what --context, "
+            "--coordinates and --input_norms add: leave them out, or use --dataset_mode aligned, semi or sem_depth"
+        )
+    return dataset
 
 
 def describe_data(dataset: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from commands.build import make_narrow
+from commands.build import channels_of, make_narrow
 from models import MODELS
 from models.base import Batch, TranslationModel
 from options.resolve import Options
@@ -64,7 +64,7 @@ class SizeCheck:
     """
 
     def __init__(self, options: Options) -> None:
-        self.values = options.values
+        self.values, self.channels = options.values, channels_of(options)
         with torch.random.fork_rng(devices=[]):
             self.model = make_narrow(options)
         self.multiple = self.model.size_multiple
@@ -160,8 +160,8 @@ class SizeCheck:
 
     def _tried(self, source: Size, target: Size) -> str | None:
         batch = {
-            "A": torch.zeros(1, self.values["input_nc"], *source),
-            "B": torch.zeros(1, self.values["output_nc"], *target),
+            "A": torch.zeros(1, self.channels.A, *source),
+            "B": torch.zeros(1, self.channels.B, *target),
         }
         culprit = "netG"
         with torch.no_grad(), torch.random.fork_rng(devices=[]):

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from commands.export_images import ExportImages, check_held_out
 from commands.opened_run import load_model, saved_domains
+from data.inputs import Inputs
 from inference.domain import Domain
 from inference.export.judge import RUN, Judge
 from inference.export.measure import trial_images
@@ -24,6 +25,7 @@ from inference.export.settings import ExportFileOptions, planned
 from inference.export.table import Row, format_table, write_report
 from inference.export.writer import Writer, check_packages
 from inference.predictor import Predictor
+from inference.tiling.informed import seen_by
 from models.files import weight_file
 from options.export_options import ExportedRunOptions, words_for_testing
 from options.resolve import Options
@@ -57,11 +59,12 @@ class ExportSession:
             UserError: a file did not pass, and is not kept; the others are.
         """
         values = self.options.values
-        calibration = self.images.calibration() if "int8" in self.files.dtype else []
+        calibration = self._seen(self.images.calibration()) if "int8" in self.files.dtype else []
         held_out, where = self._held_out()
+        held_out = self._seen(held_out)
         check_held_out(calibration, held_out)
         side = min(values["crop_size"], _LARGEST_TRIAL)
-        trials = trial_images(values["input_nc"], self.predictor.size_multiple, side)
+        trials = trial_images(self._inputs().channels, self.predictor.size_multiple, side)
         judge = Judge(self.predictor, trials, held_out or trials, self.files.min_psnr)
         with staging(self.output) as folder:
             writer = Writer(self.predictor, self._description(), folder, self._stem(), self.files.opset)
@@ -86,6 +89,15 @@ class ExportSession:
                 raise
             return [], ""
 
+    def _seen(self, images: Sequence[Tensor]) -> list[Tensor]:
+        """Return images in [0,1] with what the generator sees beside them."""
+        (network,) = self.predictor.networks
+        return [seen_by(network, image * 2 - 1) * 0.5 + 0.5 for image in images]
+
+    def _inputs(self) -> Inputs:
+        (network,) = self.predictor.networks
+        return getattr(network, "inputs", None) or Inputs(self.options.values["input_nc"])
+
     def _weights(self) -> pathlib.Path:
         (network,) = self.predictor.model.networks()
         values = self.options.values
@@ -106,8 +118,9 @@ class ExportSession:
         )
         return Description(
             source=f"{values['name']}, {self._weights().name}",
-            input_nc=values["input_nc"],
+            input_nc=self._inputs().channels,
             output_nc=values["output_nc"],
+            channels="the image's" if self._inputs().plain else ", ".join(self._inputs().names),
             input_range=f"{source.low} {source.high}",
             output_range=f"{target.low} {target.high}",
             scale=self.predictor.scale,

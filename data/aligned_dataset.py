@@ -13,11 +13,14 @@ from data.listing import by_stem, data_root, images_in, output_names
 from data.pairs import Pair, PairedImages
 from data.value_range import ValueRange
 from util.errors import UserError
+from util.option import option
 
 
 @dataclass(frozen=True)
 class AlignedOptions:
-    """Nothing beyond the common flags."""
+    """How often one epoch shows a pair."""
+
+    patches_per_image: int = option(1, "patches that one epoch takes of each pair", minimum=1)
 
 
 @DATASETS.register("aligned", options=AlignedOptions)
@@ -34,7 +37,9 @@ def aligned(
     def training_pairs() -> Sequence[Pair]:
         return list_training_pairs(common, pairs)
 
-    return PairedImages(pairs, common, train=train, training_pairs=training_pairs, ranges=ranges)
+    return PairedImages(
+        pairs, common, train=train, training_pairs=training_pairs, ranges=ranges, patches=options.patches_per_image
+    )
 
 
 def list_pairs(common: CommonDataOptions, phase: str) -> list[Pair]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from util.option import option
 
 PREPROCESS = ("resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none")
+INPUT_NORMS = ("range", "image", "local", "log")
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,23 @@ class CommonDataOptions:
     preprocess: str = option("resize_and_crop", "how images get their size", choices=PREPROCESS)
     load_size: int = option(286, "resize to this size, in pixels", minimum=1)
     crop_size: int = option(256, "then crop to this size, in pixels", minimum=1)
-    no_flip: bool = option(False, "do not mirror training images at random")
+    no_flip: bool = option(False, "do not mirror training images at random, left and right")
+    flip_vertical: bool = option(False, "mirror training images at random upside down too")
+    rot90: bool = option(False, "turn training images at random by quarters; those that are not square by halves")
+    context: str = option(
+        "none",
+        "image: with each patch the generator sees the whole image shrunk to the patch's size, and where in it the "
+        "patch lies; for --preprocess crop",
+        "identity",
+        choices=("none", "image"),
+    )
+    coordinates: bool = option(False, "the generator sees where each pixel lies, as two more channels", "identity")
+    input_norms: tuple[str, ...] = option(
+        ("range",),
+        "versions of the input that the generator sees side by side, range first: range, as --value_range says; image, "
+        "each image's mean 0 and deviation 1; local, the same around every pixel; log, logarithms",
+        "identity",
+    )
     serial_batches: bool = option(False, "take images in order, and pair unaligned ones in order")
     on_bad_file: str = option(
         "stop",
@@ -62,6 +79,11 @@ class CommonDataOptions:
         10.0, "gigabytes that folder may hold; the least recently used go", "session", minimum=0
     )
     seed: int = option(0, "seed of weights, samples, dropout and noise; the same seed gives the same run", minimum=0)
+
+    @property
+    def sees_whole(self) -> bool:
+        """Whether what becomes of a pixel depends on the whole image, so that none is cropped outside of training."""
+        return self.context != "none" or self.coordinates or "image" in self.input_norms
 
     @property
     def skips_bad(self) -> bool:

@@ -49,9 +49,19 @@ def open_image(side: Side, path: pathlib.Path, images: Images) -> Prepared:
 
 
 def load_side(
-    which: str, side: Side, path: pathlib.Path, images: Images, generator: torch.Generator, train: bool
+    which: str,
+    side: Side,
+    path: pathlib.Path,
+    images: Images,
+    generator: torch.Generator,
+    train: bool,
+    place: Callable[..., dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Return ``which`` ("A" or "B"), its path and, where needed, its mask; uint8 with its range from 8-bit files."""
+    """Return ``which`` ("A" or "B"), its path and, where needed, its mask; uint8 with its range from 8-bit files.
+
+    Args:
+        place: makes it of the prepared image, in place of :meth:`Side.place`.
+    """
     prepared = open_image(side, path, images)
     geometry = draw(images.options, prepared.size, generator, train=train, path=str(path))
-    return side.place(which, prepared, geometry, path)
+    return place(which, side, prepared, geometry, path) if place else side.place(which, prepared, geometry, path)

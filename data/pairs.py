@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from data.common import CommonDataOptions
+from data.informed import Sources
 from data.listing import one_dtype, read_infos, readable
 from data.prepared import Images, Prepared
 from data.readers import ImageInfo, read_image
@@ -44,6 +45,13 @@ class Pair:
         left, right = image[:, :half], image[:, half:]
         return (right, left) if self.swapped else (left, right)
 
+    @property
+    def parts(self) -> tuple[str, str]:
+        """Return which parts of their files source and target are."""
+        if not self.joined:
+            return "", ""
+        return ("right", "left") if self.swapped else ("left", "right")
+
     def reverse(self) -> Pair:
         """Return the pair for translation from B to A."""
         return dataclasses.replace(self, source=self.target, target=self.source, swapped=not self.swapped)
@@ -56,6 +64,7 @@ class PairedImages:
         pairs: in the order of files; ``--direction`` and ``--max_dataset_size`` are applied here.
         training_pairs: called only when a range must be estimated.
         ranges: ranges that a run has saved.
+        patches: samples that one epoch of training takes of each pair.
     """
 
     def __init__(
@@ -66,11 +75,12 @@ class PairedImages:
         train: bool,
         training_pairs: Callable[[], Sequence[Pair]],
         ranges: dict[str, ValueRange] | None,
+        patches: int = 1,
     ) -> None:
         self.common, self.train = common, train
         self.pairs = _directed(pairs, common)[: common.max_dataset_size]
-        self.names = [pair.name for pair in self.pairs]
         self._images = Images(common)
+        self.sources = Sources(common, self._images, train=train)
         dtypes = audit(self.pairs, strict=train and not common.skips_bad)
 
         def images(side: int) -> Iterable[np.ndarray]:
@@ -81,6 +91,8 @@ class PairedImages:
         self.sides = make_sides(common, source, target, ranges)
         self.ranges = {name: side.range for name, side in self.sides.items()}
         self.formats = {name: side.format for name, side in self.sides.items()}
+        self.pairs = self.pairs * (patches if train else 1)
+        self.names = [pair.name for pair in self.pairs]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -88,9 +100,9 @@ class PairedImages:
     def load(self, index: int, generator: torch.Generator) -> dict[str, Any]:
         """Return sample ``index``, cropped and mirrored as the generator says.
 
-        "A" (input_nc, h, w) and "B" (output_nc, h, w) are float32 in [-1,1]; with them come "A_paths", "B_paths",
-        "names", "key", and "A_mask" or "B_mask" where that side has non-finite pixels. UserError naming the file
-        when it cannot be read or does not fit the flags.
+        "A" (input_nc, h, w) and "B" (output_nc, h, w) are float32 in [-1,1], in training "A" with what the generator
+        sees beside the image; with them come "A_paths", "B_paths", "names", "key", and "A_mask" or "B_mask" where
+        that side has non-finite pixels. UserError naming the file when it cannot be read or does not fit the flags.
         """
         return as_floats(self.load_stored(index, generator))
 
@@ -100,15 +112,14 @@ class PairedImages:
         source, target = self.open(pair)
         _check_equal(pair, source.size, target.size)
         geometry = draw(self.common, source.size, generator, train=self.train, path=str(pair.source))
-        sample = self.sides["A"].place("A", source, geometry, pair.source)
+        sample = self.sources.place("A", self.sides["A"], source, geometry, pair.source, pair.parts[0])
         sample |= self.sides["B"].place("B", target, geometry, pair.target)
         return sample | {"names": pair.name, "key": generator.initial_seed()}
 
     def open(self, pair: Pair) -> tuple[Prepared, Prepared]:
         """Return source and target, prepared; a file that holds both is decoded once."""
         read = functools.cache(pair.read)
-        parts = ("right", "left") if pair.swapped else ("left", "right")
-        source, target = parts if pair.joined else ("", "")
+        source, target = pair.parts
         return (
             self._images.open(self.sides["A"], pair.source, lambda: read()[0], source),
             self._images.open(self.sides["B"], pair.target, lambda: read()[1], target),
@@ -116,7 +127,7 @@ class PairedImages:
 
     def preparations(self) -> list[Callable[[], Any]]:
         """Return one call per pair that prepares its images, and so puts them in the cache."""
-        return [functools.partial(self.open, pair) for pair in self.pairs]
+        return [functools.partial(self.open, pair) for pair in dict.fromkeys(self.pairs)]
 
 
 def _directed(pairs: Sequence[Pair], common: CommonDataOptions) -> list[Pair]:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from data.sample import Side
 
 _CODE = (
-    *("arrays.py", "colour.py", "orientation.py", "prepared.py", "readers.py", "sample.py", "tiff.py", "transforms.py"),
-    "value_range.py",
+    *("arrays.py", "colour.py", "inputs.py", "orientation.py", "prepared.py", "readers.py", "sample.py", "tiff.py"),
+    *("transforms.py", "value_range.py"),
 )
 _LIBRARIES = ("torch", "numpy", "opencv-python-headless", "pillow", "tifffile", "imagecodecs")
 
@@ -75,6 +75,23 @@ class Images:
         if self.cache and key:
             self.cache.put(key, *_to_entry(prepared))
         return prepared
+
+    def derived(
+        self, side: Side, path: pathlib.Path, part: str, make: Callable[[], dict[str, torch.Tensor]]
+    ) -> dict[str, torch.Tensor]:
+        """Return small tensors that follow from one prepared image, kept in the cache too.
+
+        Args:
+            part: which part of the file the image is, and what is derived of it.
+        """
+        key = self._key(side, path, part) if self.cache else None
+        entry = self.cache.get(key) if self.cache and key else None
+        if entry is not None:
+            return {name: values[:] for name, values in entry.slices.items()}
+        tensors = make()
+        if self.cache and key:
+            self.cache.put(key, {}, tensors)
+        return tensors
 
     def _key(self, side: Side, path: pathlib.Path, part: str) -> str | None:
         """Return a name for all that the values depend on; None where the file cannot be seen."""

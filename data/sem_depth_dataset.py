@@ -28,6 +28,7 @@ class SemDepthOptions:
         "both: the pairs, and in training with each one a real image at random",
         choices=("simulated", "real", "both"),
     )
+    patches_per_image: int = option(1, "patches that one epoch takes of each pair", minimum=1)
 
 
 @DATASETS.register("sem_depth", options=SemDepthOptions)
@@ -45,13 +46,15 @@ def sem_depth(
     """
     if options.sem_domain == "real":
         return _real(common, train, ranges)
-    pairs = _simulated(common, train, ranges)
+    pairs = _simulated(options, common, train, ranges)
     if options.sem_domain == "simulated" or not train:
         return pairs
     return WithUnlabelled(pairs, Domain(*domain_files(common, "real_sem", common.phase)), "real_sem")
 
 
-def _simulated(common: CommonDataOptions, train: bool, ranges: dict[str, ValueRange] | None) -> PairedImages:
+def _simulated(
+    options: SemDepthOptions, common: CommonDataOptions, train: bool, ranges: dict[str, ValueRange] | None
+) -> PairedImages:
     pairs = list_sem_pairs(common, common.phase)
 
     def training_pairs() -> list[Pair]:
@@ -60,7 +63,9 @@ def _simulated(common: CommonDataOptions, train: bool, ranges: dict[str, ValueRa
         except UserError:
             return pairs
 
-    return PairedImages(pairs, common, train=train, training_pairs=training_pairs, ranges=ranges)
+    return PairedImages(
+        pairs, common, train=train, training_pairs=training_pairs, ranges=ranges, patches=options.patches_per_image
+    )
 
 
 def _real(common: CommonDataOptions, train: bool, ranges: dict[str, ValueRange] | None) -> UnpairedImages:

@@ -21,6 +21,7 @@ class SemiOptions:
     dir_U: str | None = option(
         None, "folder of further source images, without targets, below --dataroot, or a whole path; for training alone"
     )
+    patches_per_image: int = option(1, "patches that one epoch takes of each pair", minimum=1)
 
 
 @DATASETS.register("semi", options=SemiOptions)
@@ -32,7 +33,7 @@ def semi(
     ranges: dict[str, ValueRange] | None = None,
 ) -> PairedImages | WithUnlabelled:
     """Paired images as of aligned, and in training with each pair an image of --dir_U, which has no target."""
-    pairs = aligned(AlignedOptions(), common, train=train, ranges=ranges)
+    pairs = aligned(AlignedOptions(options.patches_per_image), common, train=train, ranges=ranges)
     if not train:
         return pairs
     if options.dir_U is None:

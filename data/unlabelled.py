@@ -29,7 +29,7 @@ class WithUnlabelled:
 
     def __init__(self, pairs: PairedImages, domain: Domain, where: str) -> None:
         self._pairs, self._domain, self._images = pairs, domain, Images(pairs.common)
-        self.names, self.pairs = pairs.names, pairs.pairs
+        self.names, self.pairs, self.sources = pairs.names, pairs.pairs, pairs.sources
         self.ranges = pairs.ranges | {"U": pairs.ranges["A"]}
         self.formats = pairs.formats | {"U": pairs.formats["A"]}
         found = one_dtype(read_infos(domain.files, strict=not pairs.common.skips_bad))
@@ -48,7 +48,8 @@ class WithUnlabelled:
         """As :meth:`load`, but "A" and "B" of 8-bit files stay uint8."""
         sample = self._pairs.load_stored(index, generator)
         path = self._domain.files[int(torch.randint(len(self._domain.files), (), generator=generator))]
-        found = as_floats(load_side("A", self._pairs.sides["A"], path, self._images, generator, train=True))
+        side = self._pairs.sides["A"]
+        found = as_floats(load_side("A", side, path, self._images, generator, train=True, place=self.sources.place))
         return sample | {"U": found["A"], "U_paths": found["A_paths"]}
 
     def preparations(self) -> list[Callable[[], Any]]:

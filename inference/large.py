@@ -21,6 +21,7 @@ from inference.outputs import to_file_values
 from inference.padding import padded_side
 from inference.predictor import Predictor
 from inference.tiling.boxes import Box, grid
+from inference.tiling.informed import padding_multiple
 from inference.tiling.local import Tile
 from inference.tiling.memory import budget_of
 from inference.tiling.scratch import Scratch
@@ -195,14 +196,12 @@ def one_sided(
     """
     (network,) = (predictor.original(network) for network in member.model.networks().values())
     prepared = Converted(Converted(image, member.taken), getattr(member.model, "network_input", lambda x: x))
-    turned, multiple = Turned(prepared, symmetry), member.model.size_multiple
+    turned, multiple = Turned(prepared, symmetry), padding_multiple(member.model, prepared.channels)
     frame, scale = turned.frame, getattr(network, "scale", 1)
     padded = Padded(turned, padded_side(frame.height, multiple), padded_side(frame.width, multiple))
-    plan = predictor.runner.plan(network, padded.channels, padded.frame.height, padded.frame.width, per_row)
-    predictor.runner.announce(plan, padded.frame.height, padded.frame.width)
     size = image.frame.scaled(scale)
     with arithmetic(predictor.device, predictor.precision):
-        for box, values in predictor.runner.tiles(network, padded, plan):
+        for box, values in predictor.runner.through(network, padded, per_row):
             inside = Box(box.top, box.left, *_ends(box, frame.scaled(scale)))
             if inside.height > 0 and inside.width > 0:
                 yield symmetry.box_back(inside, size), member.given(symmetry.back(_part(values, inside.within(box))))

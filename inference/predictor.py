@@ -15,6 +15,7 @@ from inference.engines.engines import Engines
 from inference.ensemble import Ensemble, Member
 from inference.padding import crop, pad
 from inference.settings import InferenceOptions
+from inference.tiling.informed import image_alone, padding_multiple
 from inference.tiling.runner import Original, Runner, replaced_forward
 from inference.tiling.symmetry import SYMMETRIES, Symmetry
 from inference.variants import RunningMean, depends_on_batch, dropout_on, has_dropout
@@ -179,14 +180,17 @@ class Predictor:
         self._views = views
 
     def _images(self, member: Member, tensors: Mapping[str, Tensor], number: int) -> Images:
-        model, multiple = member.model, member.model.size_multiple
+        model, multiple = member.model, padding_multiple(member.model, tensors["A"].shape[1])
         padded = {side: pad(tensor, multiple).to(self.device) for side, tensor in tensors.items()}
         with arithmetic(self.device, self.precision), self._any_size(model), self._dropout(model, number, padded):
             images = member.predict(padded)
         if len(self.models) > 1:
             images = {label: image for label, image in images.items() if label in self._labels}
         frames = {label: "B" if model.frames.get(label) == "B" and "B" in tensors else "A" for label in images}
-        return {label: crop(image, tensors[frames[label]], multiple).float().cpu() for label, image in images.items()}
+        return {
+            label: crop(image_alone(model, label, image), tensors[frames[label]], multiple).float().cpu()
+            for label, image in images.items()
+        }
 
     @contextlib.contextmanager
     def _any_size(self, model: TranslationModel) -> Iterator[None]:

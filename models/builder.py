@@ -10,15 +10,23 @@ from typing import Any
 import torch
 from torch import nn
 
+from data.inputs import Inputs
+from models.networks.around import Around
+from models.networks.common import AroundOptions
 from models.networks.initialise import init_weights
 from models.networks.ranges import in_symmetric_range
+from util.errors import UserError
 
 Choice = tuple[Callable[..., Any], Any]
+_ONLY_FROM_A = (
+    "--context, --coordinates and --input_norms add to the images of domain A alone, and here another network than the "
+    "generator from A to B sees or makes such: use --model pix2pix, template, sr, or semi without --lambda_cycle"
+)
 
 
 @dataclass(frozen=True)
 class Channels:
-    """Channels of the two domains."""
+    """Channels of the two domains; those of A with what generators see beside the image."""
 
     A: int
     B: int
@@ -32,6 +40,8 @@ class Builder:
         channels: channels of domains A and B.
         seed: of the initial weights.
         open_run: gives the generator of a run, by its name or folder, for methods that learn from one.
+        around: what is put around generators.
+        inputs: what the channels of A are, where there are more of them than an image's.
     """
 
     def __init__(
@@ -40,8 +50,11 @@ class Builder:
         channels: Channels,
         seed: int = 0,
         open_run: Callable[[str], nn.Module] | None = None,
+        around: AroundOptions | None = None,
+        inputs: Inputs | None = None,
     ) -> None:
         self.choices, self.channels, self._open_run = choices, channels, open_run
+        self._around, self._inputs = around or AroundOptions(), inputs
         self._random = torch.Generator().manual_seed(seed)
 
     def with_channels(self, A: int, B: int) -> Builder:
@@ -51,9 +64,25 @@ class Builder:
         return twin
 
     def generator(self, input_nc: int, output_nc: int) -> nn.Module:
-        """Return a new ``--netG`` network, which maps [-1,1] to [-1,1]."""
+        """Return a new ``--netG`` network, which maps [-1,1] to [-1,1], with what the flags put around it.
+
+        UserError where it is not from domain A, which alone comes with more than an image.
+        """
         make, options = self.choices["netG"]
-        return in_symmetric_range(self._initialised(make(options, input_nc, output_nc), options))
+        network = in_symmetric_range(self._initialised(make(options, input_nc, output_nc), options))
+        around, inputs = self._around, self._inputs
+        if inputs is None and not around.residual and around.work_scale == 1:
+            return network
+        if inputs is not None and input_nc != self.channels.A:
+            raise UserError(_ONLY_FROM_A)
+        return Around(
+            network,
+            (input_nc, output_nc),
+            image_nc=inputs.image_nc if inputs else None,
+            residual=around.residual,
+            work_scale=around.work_scale,
+            inputs=inputs,
+        )
 
     def discriminator(self, input_nc: int) -> nn.Module:
         """Return a new ``--netD`` network."""
@@ -66,6 +95,8 @@ class Builder:
 
     def as_published(self, network: nn.Module) -> nn.Module:
         """Return a method's own network, its weights filled as it says itself, whatever ``--init_type`` is."""
+        if self._inputs is not None:
+            raise UserError(_ONLY_FROM_A)
         return init_weights(network, "published", generator=self._random)
 
     def trained_generator(self, run: str) -> nn.Module:

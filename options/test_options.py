@@ -10,6 +10,7 @@ from data import DATASETS
 from data.common import CommonDataOptions, LoaderOptions
 from inference.settings import EngineOptions, InferenceOptions
 from models import MODELS
+from models.networks.common import AroundOptions
 from options.base_options import BaseOptions, RunOptions, check_value_range, root_flags
 from options.resolve import COMMAND_LINE, Options, Source
 from options.saved import check_identity, load_options, saved_source
@@ -95,6 +96,7 @@ class TestOptions(BaseOptions):
             Component("results", ResultOptions),
             Component("large images and averages", InferenceOptions),
             Component("data", CommonDataOptions),
+            Component("around the generator", AroundOptions),
             Component("loading", LoaderOptions),
         ]
 

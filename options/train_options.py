@@ -6,6 +6,7 @@ import pathlib
 from typing import Any
 
 from data.common import CommonDataOptions, LoaderOptions
+from models.networks.common import AroundOptions
 from options.base_options import BaseOptions, RunOptions, check_value_range, root_flags
 from options.resolve import Options, Source
 from options.saved import check_identity, load_options, saved_source
@@ -38,6 +39,7 @@ class TrainOptions(BaseOptions):
             Component("run", RunOptions),
             Component("computing", ComputeOptions),
             Component("data", CommonDataOptions),
+            Component("around the generator", AroundOptions),
             Component("loading", LoaderOptions),
             Component("optimizer", OptimizerOptions),
             Component("memory and bad numbers", StepOptions),

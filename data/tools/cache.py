@@ -17,7 +17,10 @@ from util.errors import UserError
 if TYPE_CHECKING:
     from data.cache import ImageCache
 
-_NO_MATTER = ("seed", "no_flip", "serial_batches", "preview_bands")
+_NO_MATTER = (
+    *("seed", "no_flip", "flip_vertical", "rot90", "serial_batches", "preview_bands"),
+    *("context", "coordinates", "input_norms"),
+)
 _SHOWN = 10
 
 

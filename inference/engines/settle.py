@@ -114,6 +114,8 @@ def _int8(
     """Calibrate on some images and judge on others."""
     if engines.calibration is None:
         raise UserError("--precision int8 is for runs of one generator: add --model test")
+    if any(getattr(network, "inputs", None) is not None for network in predictor.networks):
+        raise UserError("--precision int8: not for runs with --context, --coordinates, --input_norms; use auto")
     calibration = engines.calibration()
     known = [batch["A"] for batch in calibration]
     others = [part for part, batch in zip(parts, batches, strict=True) if not _among(batch["A"], known)]

@@ -34,6 +34,8 @@ class Description:
         size_multiple: what the network's own height and width divide by. Padding and cropping are part of the file.
         normalization: how the file brings its input to the network's values.
         statistics: of the norm layers: of each image, or of the training.
+        channels: what those of the input are, where they are more than an image's, in their order. Who uses the file
+            makes them.
         dtype: fp32, fp16 or int8 arithmetic; input and output are always float32.
     """
 
@@ -46,6 +48,7 @@ class Description:
     size_multiple: int
     normalization: str = "none needed: the file maps 0..1 to the network's -1..1 and back"
     statistics: str = "training"
+    channels: str = "the image's"
     dtype: str = "fp32"
 
     def metadata(self) -> dict[str, str]:

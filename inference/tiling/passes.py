@@ -136,6 +136,10 @@ def _layer(layer: nn.Module, step: Fraction) -> tuple[Fraction, Fraction]:
         return step / layer.upscale_factor, Fraction(0)
     if isinstance(layer, nn.Upsample) and layer.mode == "nearest":
         return step / int(layer.scale_factor), Fraction(0)  # type: ignore[arg-type]  # made with a whole one
+    if isinstance(layer, nn.Upsample) and layer.mode == "bilinear":
+        return step / int(layer.scale_factor), step  # type: ignore[arg-type]
     if isinstance(layer, nn.PixelUnshuffle):
         return step * layer.downscale_factor, Fraction(0)
+    if isinstance(layer, nn.AvgPool2d) and layer.kernel_size == layer.stride:
+        return step * layer.kernel_size, Fraction(0)  # type: ignore[operator]
     raise TypeError(f"{type(layer).__name__}: unknown reach; add it to inference/tiling/passes.py to run it in tiles")

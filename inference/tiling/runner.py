@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from inference.settings import InferenceOptions
 from inference.tiling import plan as planning
+from inference.tiling.informed import informed_tiles, wants_more
 from inference.tiling.layered import NUMPY_NAMES, LayeredRun
 from inference.tiling.local import Tile, assemble, run_local
 from inference.tiling.memory import (
@@ -160,12 +161,33 @@ class Runner:
                 stack.enter_context(replaced_forward(norm, affine))
             yield
 
+    def through(self, network: Any, source: Source, per_row: float = 0.0) -> Iterator[Tile]:
+        """Yield (box of the output, (1,C,h,w) on the CPU) row by row, in the way that suits the image; say which.
+
+        Args:
+            per_row: bytes that the caller keeps for each row of a tile.
+        """
+        if wants_more(network, source.channels):
+            yield from informed_tiles(self, network, source, per_row)
+            return
+        height, width = source.frame.height, source.frame.width
+        plan = self.plan(network, source.channels, height, width, per_row)
+        self.announce(plan, height, width)
+        yield from self.tiles(network, source, plan)
+
+    def whole(self, network: Any, images: Tensor) -> Tensor:
+        """Return the network's output for (N,C,H,W) at once."""
+        return fast(network)(images)
+
     def run(self, network: Any, images: Tensor) -> Tensor:
         """Return the network's output for (N,C,H,W), whole or in tiles, on the device of the images."""
         height, width = images.shape[-2:]
+        if wants_more(network, images.shape[1]):
+            parts = [self.through(network, TensorSource(image)) for image in images.split(1)]
+            return torch.cat([assemble(part, height, width) for part in parts]).to(images.device)
         plan = self.plan(network, images.shape[1], height, width)
         if plan.way == "whole":
-            return fast(network)(images)
+            return self.whole(network, images)
         if self.options.mc_dropout:
             raise UserError(f"--mc_dropout: {width}x{height} pixels do not fit whole, and tiles would drop differently")
         self.announce(plan, height, width)

@@ -51,3 +51,19 @@ class EnlargerOptions(PlainOptions):
     """Flags of the networks for super-resolution and restoration."""
 
     scale: int = option(1, "enlargement; 1 restores images of equal size", scope="identity", minimum=1, maximum=8)
+
+
+@dataclass(frozen=True)
+class AroundOptions:
+    """What is put around the generator, whichever it is."""
+
+    residual: bool = option(
+        False, "the generator's output is added to its input; before training it adds nothing", "identity"
+    )
+    work_scale: int = option(
+        1,
+        "the generator sees images so many times smaller, and what it changes is enlarged and added to its input, "
+        "which keeps its detail; --crop_size is still of the full size",
+        "identity",
+        minimum=1,
+    )

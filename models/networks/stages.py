@@ -23,14 +23,17 @@ class Keep:
 
 
 class Join:
-    """The tensor of a :class:`Keep` and the current one together: their sum, or their channels in this order."""
+    """The tensor of a :class:`Keep` and the current one together: their sum, or their channels in this order.
+
+    Where the kept one has more channels, the first of them are summed.
+    """
 
     def __init__(self, kept: Keep, *, channels: bool = False) -> None:
         self.kept, self.channels = kept, channels
 
     def __call__(self, kept: Tensor, x: Tensor) -> Tensor:
         """Return the two (N,C,H,W) as one."""
-        return torch.cat([kept, x], 1) if self.channels else kept + x
+        return torch.cat([kept, x], 1) if self.channels else kept[:, : x.shape[1]] + x
 
 
 Stage = nn.Module | Keep | Join

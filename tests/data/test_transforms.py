@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from data.common import PREPROCESS, CommonDataOptions
-from data.transforms import draw, resize
+from data.transforms import Geometry, draw, resize
 from util.errors import UserError
 
 
@@ -40,6 +42,30 @@ def test_draws_cover_all_positions_and_both_orientations() -> None:
     drawn = [draw(options, (10, 10), _generator(seed), train=True, path="") for seed in range(200)]
     assert {g.box[:2] for g in drawn if g.box} == {(y, x) for y in range(3) for x in range(3)}
     assert 60 < sum(g.flip for g in drawn) < 140
+
+
+def test_each_turn_has_its_own_flag_and_none_moves_the_draws_of_the_others() -> None:
+    def drawn(size: tuple[int, int] = (10, 10), **flags: bool) -> list[Geometry]:
+        options = CommonDataOptions(preprocess="none", **flags)  # type: ignore[arg-type]
+        return [draw(options, size, _generator(seed), train=True, path="") for seed in range(100)]
+
+    plain = drawn()
+    assert {(g.flip_vertical, g.quarters) for g in plain} == {(False, 0)}
+    assert [g.flip for g in drawn(flip_vertical=True, rot90=True)] == [g.flip for g in plain]
+    assert {g.flip_vertical for g in drawn(flip_vertical=True)} == {False, True}
+    assert {g.quarters for g in drawn(rot90=True)} == {0, 1, 2, 3}
+    assert {g.quarters for g in drawn((10, 12), rot90=True)} == {0, 2}, "a batch needs one size"
+    assert not any(g.flip for g in drawn(no_flip=True, rot90=True))
+
+
+def test_a_turned_box_lies_where_its_pixels_went() -> None:
+    image = torch.arange(6 * 9).view(1, 6, 9)
+    for flip, vertical, quarters in itertools.product((False, True), (False, True), range(4)):
+        geometry = Geometry(None, (1, 2, 3, 5), flip, vertical, quarters)
+        size, (top, left, height, width) = geometry.turned_box((6, 9))
+        turned = geometry.turn(image)
+        assert tuple(turned.shape[-2:]) == size
+        assert torch.equal(turned[:, top : top + height, left : left + width], geometry.cut(image))
 
 
 def test_testing_is_central_and_never_mirrored() -> None:

@@ -29,9 +29,7 @@ def main() -> None:
 def compare(args: argparse.Namespace) -> None:
     """Print means and differences of the results folders given, and write a page of their images."""
     if len(args.results) < 2:
-        raise UserError(
-            f"{' '.join(args.results) or 'compare.py'}: give two or more results folders to compare, or --leaderboard"
-        )
+        raise UserError(f"{''.join(args.results) or 'compare.py'}: give two or more results folders, or --leaderboard")
     from evaluation.comparison import over_shared, read_tests
     from evaluation.comparison_page import format_comparison, write_comparison
 

@@ -93,7 +93,7 @@ def test_patches_cover_every_size_and_overlap() -> None:
     for size in range(1, 90):
         begins = starts(size, 16)
         assert begins[0] == 0 and begins[-1] == max(0, size - 16)
-        assert all(0 < b - a <= 12 for a, b in itertools.pairwise(begins))
+        assert all(0 < b - a <= 8 for a, b in itertools.pairwise(begins))
 
 
 def test_a_generator_that_copies_leaves_no_trace_of_its_patches() -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from models.networks import GENERATORS
 from models.networks.common import NetworkOptions
+from models.networks.initialise import init_uniform
 from models.networks.norms import NormLayer, norm_layer
 from models.networks.stages import Join, Keep, Stage, run_stages
 from models.networks.upsampling import Step, around, doubled, doubling, halved, receptive_field
@@ -67,6 +69,10 @@ class ResUnet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return run_stages(self._stages(flat=False), x)
+
+    def initialise(self, generator: torch.Generator | None = None) -> None:
+        """Fill as PyTorch does, which a network without norms can learn from."""
+        init_uniform(self.modules(), generator)
 
     def stages(self) -> list[Stage]:
         """Return the layers as a flat list."""

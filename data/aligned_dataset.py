@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from data import DATASETS
-from data.common import CommonDataOptions
+from data.common import CommonDataOptions, PatchOptions
 from data.folders import PHASES, in_phase, locate
 from data.listing import by_stem, data_root, images_in, output_names
 from data.pairs import Pair, PairedImages
 from data.value_range import ValueRange
 from util.errors import UserError
-from util.option import option
 
 
-@dataclass(frozen=True)
-class AlignedOptions:
-    """How often one epoch shows a pair."""
-
-    patches_per_image: int = option(1, "patches that one epoch takes of each pair", minimum=1)
-
-
-@DATASETS.register("aligned", options=AlignedOptions)
+@DATASETS.register("aligned", options=PatchOptions)
 def aligned(
-    options: AlignedOptions,
+    options: PatchOptions,
     common: CommonDataOptions,
     *,
     train: bool,

@@ -92,6 +92,13 @@ class CommonDataOptions:
 
 
 @dataclass(frozen=True)
+class PatchOptions:
+    """How often one epoch shows an image."""
+
+    patches_per_image: int = option(1, "patches that one epoch takes of each image, or of each pair", minimum=1)
+
+
+@dataclass(frozen=True)
 class LoaderOptions:
     """How samples become batches."""
 

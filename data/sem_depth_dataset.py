@@ -6,7 +6,7 @@ import pathlib
 from dataclasses import dataclass
 
 from data import DATASETS
-from data.common import CommonDataOptions
+from data.common import CommonDataOptions, PatchOptions
 from data.domains import Domain
 from data.folders import domain_files, in_phase, locate
 from data.listing import by_stem, data_root, images_in
@@ -19,7 +19,7 @@ from util.option import option
 
 
 @dataclass(frozen=True)
-class SemDepthOptions:
+class SemDepthOptions(PatchOptions):
     """Which of the two SEM domains is the source."""
 
     sem_domain: str = option(
@@ -28,7 +28,6 @@ class SemDepthOptions:
         "both: the pairs, and in training with each one a real image at random",
         choices=("simulated", "real", "both"),
     )
-    patches_per_image: int = option(1, "patches that one epoch takes of each pair", minimum=1)
 
 
 @DATASETS.register("sem_depth", options=SemDepthOptions)

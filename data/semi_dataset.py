@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from data import DATASETS
-from data.aligned_dataset import AlignedOptions, aligned
-from data.common import CommonDataOptions
+from data.aligned_dataset import aligned
+from data.common import CommonDataOptions, PatchOptions
 from data.domains import Domain
 from data.folders import domain_files
 from data.pairs import PairedImages
@@ -17,11 +17,10 @@ from util.option import option
 
 
 @dataclass(frozen=True)
-class SemiOptions:
+class SemiOptions(PatchOptions):
     dir_U: str | None = option(
         None, "folder of further source images, without targets, below --dataroot, or a whole path; for training alone"
     )
-    patches_per_image: int = option(1, "patches that one epoch takes of each pair", minimum=1)
 
 
 @DATASETS.register("semi", options=SemiOptions)
@@ -33,7 +32,7 @@ def semi(
     ranges: dict[str, ValueRange] | None = None,
 ) -> PairedImages | WithUnlabelled:
     """Paired images as of aligned, and in training with each pair an image of --dir_U, which has no target."""
-    pairs = aligned(AlignedOptions(options.patches_per_image), common, train=train, ranges=ranges)
+    pairs = aligned(options, common, train=train, ranges=ranges)
     if not train:
         return pairs
     if options.dir_U is None:

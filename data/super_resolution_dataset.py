@@ -15,7 +15,7 @@ from torch import Tensor
 from data import DATASETS
 from data.bicubic import Box, Size, part_of_shrunken
 from data.colour import file_luma
-from data.common import CommonDataOptions
+from data.common import CommonDataOptions, PatchOptions
 from data.degradations import Degradation, make_degradation
 from data.pairs import Pair
 from data.prepared import Images, Prepared
@@ -34,7 +34,7 @@ DEGRADATIONS = ("bicubic", "blur_noise", "real_esrgan")
 
 
 @dataclass(frozen=True)
-class SuperResolutionOptions:
+class SuperResolutionOptions(PatchOptions):
     """How low-resolution inputs are made of high-resolution images."""
 
     scale: int = option(4, "enlargement: 1 (restoration at equal size), 2, 3, 4 or 8", "identity", minimum=1, maximum=8)
@@ -44,7 +44,6 @@ class SuperResolutionOptions:
         "and ringing, twice; targets sharpened); no matter where --dir_A gives inputs",
         choices=DEGRADATIONS,
     )
-    patches_per_image: int = option(1, "patches that one epoch takes of each image", minimum=1)
 
     @property
     def enlargement(self) -> int:

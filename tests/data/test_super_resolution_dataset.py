@@ -26,7 +26,7 @@ def _image(height: int, width: int, channels: int = 3, dtype: str = "uint8", see
 def _open(root: pathlib.Path, scale: int, *, train: bool = True, degradation: str = "bicubic", **flags: Any) -> Any:
     patches = flags.pop("patches_per_image", 1)
     common = {"preprocess": "crop", "crop_size": 8 * scale, "cache": "off", "phase": "train" if train else "test"}
-    options = SuperResolutionOptions(scale, degradation, patches)
+    options = SuperResolutionOptions(scale=scale, degradation=degradation, patches_per_image=patches)
     return SuperResolution(options, CommonDataOptions(dataroot=str(root), **(common | flags)), train=train)
 
 

@@ -28,7 +28,7 @@ PUBLISHED = {  # mean PSNR and SSIM of Y at x2, x3, x4
 def _open(root: pathlib.Path, channels: int, scale: int, **options: Any) -> SuperResolution:
     flags = {"input_nc": channels, "output_nc": channels, "phase": "all", "preprocess": "crop", "cache": "off"}
     return SuperResolution(
-        SuperResolutionOptions(scale, **options), CommonDataOptions(dataroot=str(root), **flags), train=False
+        SuperResolutionOptions(scale=scale, **options), CommonDataOptions(dataroot=str(root), **flags), train=False
     )
 
 

@@ -15,8 +15,7 @@ import shlex
 
 from benchmarks.page import machine
 from benchmarks.verdicts import section
-from recipes.chain import call
-from recipes.sem_depth_chain import Chain
+from recipes.sem_depth_chain import Chain, make_demo
 
 #: a claim -> the row that should be lower, and the row that it should be lower than
 CLAIMS = {
@@ -33,8 +32,7 @@ CLAIMS = {
 def run_seed(args: argparse.Namespace, seed: int) -> dict[str, float]:
     """Return RMSE by stage of the chain of one seed."""
     work = args.work / f"seed_{seed}"
-    demo = f"demo --kind sem_depth --by_level --count {args.count} --size {args.size} --seed {seed}"
-    call(["prepare.py", *shlex.split(demo), "--out", str(work / "data")])
+    make_demo(work / "data", args.count, args.size, seed)
     length = ["--time_budget", f"{args.minutes * 60:g}s"]
     network = shlex.split(args.network)
     return Chain(work, work / "data", 2, seed, length, network, args.width, straight=True).run()

@@ -18,7 +18,7 @@ from data.labels import label_range
 from models import MODELS
 from models.base import Batch, Images, Losses, Phase, TranslationModel
 from models.builder import Builder
-from models.networks.classifier import ClassNet
+from models.networks.whole_image import WholeImageNet
 from util.option import option
 
 VOTES = "votes"
@@ -43,7 +43,7 @@ class Classifier(TranslationModel):
     def __init__(self, options: ClassifyOptions, build: Builder) -> None:
         super().__init__()
         values, self.options = label_values(options.classes), options
-        self.C = build.as_published(ClassNet(options.class_encoder, build.channels.A, len(values)))
+        self.C = build.as_published(WholeImageNet(options.class_encoder, build.channels.A, len(values)))
         positions = torch.from_numpy(label_range(values).normalize(torch.tensor(values).numpy()))
         self.register_buffer("positions", positions, persistent=False)
 

@@ -18,7 +18,7 @@ from models.builder import Builder
 from models.losses.mix import MixOptions, ReconstructionMix
 from models.losses.pixel import l1, mse
 from models.networks import GENERATORS
-from models.networks.level import LevelNet
+from models.networks.whole_image import WholeImageNet
 from util.errors import UserError
 from util.option import option
 
@@ -50,7 +50,7 @@ class Levels(TranslationModel):
         channels = build.channels
         self.G = build.generator(channels.A, channels.B)
         self.M = build.generator(channels.A, 1)
-        self.L = build.as_published(LevelNet(options.level_encoder, channels.A, channels.B))
+        self.L = build.as_published(WholeImageNet(options.level_encoder, channels.A, channels.B))
         self.options = options
 
     def prepare_training(self, build: Builder) -> None:
@@ -60,7 +60,7 @@ class Levels(TranslationModel):
 
     def forward(self, batch: Batch) -> Images:
         """Return the plain depth, 1 for background and -1 for structures, the level, and what comes of the three."""
-        raw, level = self.G(batch["A"]), self.L(batch["A"])
+        raw, level = self.G(batch["A"]), self.L(batch["A"]).tanh()
         background = self.M(batch["A"]).expand_as(raw)
         return self.decide({"fake_B": raw, "raw_B": raw, "background": background, "level": level})
 

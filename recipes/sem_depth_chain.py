@@ -179,6 +179,12 @@ def format_rows(rows: dict[str, float]) -> str:
     return "\n".join(["| Stage | RMSE |", "|---|---|", *lines])
 
 
+def make_demo(out: pathlib.Path, count: int, size: int, seed: int) -> None:
+    """Make demo data whose real images are sorted by the level of their background."""
+    made = f"demo --kind sem_depth --by_level --count {count} --size {size} --seed {seed}"
+    call(["prepare.py", *shlex.split(made), "--out", str(out)])
+
+
 def main(argv: Words | None = None) -> int:
     """Run the chain and print the table."""
     parser = argparse.ArgumentParser(prog="python -m recipes.sem_depth_chain", allow_abbrev=False)
@@ -195,8 +201,7 @@ def main(argv: Words | None = None) -> int:
     args = parser.parse_args(sys.argv[1:] if argv is None else argv)
     data = args.dataroot or args.work / "data"
     if args.dataroot is None:
-        made = f"demo --kind sem_depth --by_level --count {args.count} --size {args.size} --seed {args.seed}"
-        call(["prepare.py", *shlex.split(made), "--out", str(data)])
+        make_demo(data, args.count, args.size, args.seed)
     length = ["--time_budget", f"{args.minutes * 60:g}s"]
     network = shlex.split(args.network)
     chain = Chain(args.work, data, args.folds, args.seed, length, network, args.width, args.straight)

@@ -1,4 +1,4 @@
-"""Which class a whole image is of, by an encoder of timm."""
+"""Numbers for a whole image, by an encoder of timm: the depth that its background lies at, or its classes' logits."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from models.networks.initialise import init_weights
 from models.networks.timm_unet import begin_again, make_encoder
 
 
-class ClassNet(nn.Module):
-    """(N,input_nc,H,W) in [-1,1] -> the classes' logits, repeated to (N,count,H,W).
+class WholeImageNet(nn.Module):
+    """(N,input_nc,H,W) in [-1,1] -> ``count`` numbers without bounds, repeated to (N,count,H,W).
 
-    As an image they are padded, cropped and averaged like any other.
+    As an image they are padded, cropped, averaged and stored like any other.
     """
 
     scale = 1
@@ -25,10 +25,10 @@ class ClassNet(nn.Module):
         self.last = nn.Linear(self.encoder.feature_info.channels()[-1], count)
 
     def forward(self, x: Tensor) -> Tensor:
-        logits = self.last(self.encoder(x)[-1].mean((2, 3)))
-        return logits[..., None, None].expand(-1, -1, *x.shape[2:])
+        numbers = self.last(self.encoder(x)[-1].mean((2, 3)))
+        return numbers[..., None, None].expand(-1, -1, *x.shape[2:])
 
     def initialise(self, generator: torch.Generator | None = None) -> None:
-        """Fill the encoder as timm does, and let all classes begin nearly equal."""
+        """Fill the encoder as timm does, and let the numbers begin near 0."""
         begin_again(self.encoder, self.name, self.input_nc, generator)
         init_weights(self.last, "normal", generator=generator)

@@ -144,7 +144,8 @@ class Predictor:
 
     def _translate(self, tensors: Mapping[str, Tensor]) -> Images:
         averages = [self._average(group, tensors) for group in self.ensemble.groups]
-        images = self.ensemble.join([average.mean for average in averages], self.model.result)
+        decided = [self.model.decide(average.mean) for average in averages]
+        images = self.ensemble.join(decided, self.model.result)
         if self.options.mc_dropout:
             images[UNCERTAINTY] = averages[0].deviation(self.model.result) - 1
         return images

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Iterator, Sized
 from typing import Any
 
@@ -15,6 +16,7 @@ from training.progressive import stages_of
 from training.settings import StartOptions
 from training.trainer import Loader
 from util.errors import UserError
+from util.weights import is_remote
 
 Size = tuple[int, int]
 _LARGEST = 1024  # pixels a side; what does not work at this size is no matter of size
@@ -34,6 +36,19 @@ def check_data(options: Options, model: TranslationModel, dataset: Any) -> None:
         raise UserError(
             f"{mode}: its images are not paired, but {method} compares each output with its target; {fix} or another "
             "data set of pairs, or --model cycle_gan"
+        )
+
+
+def check_pretrained(options: Options) -> None:
+    """UserError when a training of ``--netG pretrained`` is to begin without a file to read the network from."""
+    values = options.values
+    given = values["init_from"]
+    if values.get("netG") != "pretrained" or values["continue_train"] or is_remote(given):
+        return
+    if not pathlib.Path(given.partition("#")[0]).is_file():
+        raise UserError(
+            f"--netG pretrained --init_from {given}: no such file; for the network of a run name its "
+            "latest_net_G.pth, or leave out --netG pretrained and give the run's own --netG"
         )
 
 

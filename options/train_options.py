@@ -25,7 +25,6 @@ from training.settings import (
 from training.time_budget import parse_duration
 from util.compute import ComputeOptions
 from util.errors import UserError
-from util.weights import is_remote
 
 
 class TrainOptions(BaseOptions):
@@ -79,6 +78,8 @@ class TrainOptions(BaseOptions):
                 f"--epoch_count {values['epoch_count']} lies beyond the last epoch, --n_epochs {values['n_epochs']} + "
                 f"--n_epochs_decay {values['n_epochs_decay']}"
             )
+        if values.get("netG") == "pretrained" and values["init_from"] is None:
+            raise UserError("--netG pretrained is the network of a weight file: name the file by --init_from")
         _check_schedule(options)
         check_value_range(options)
         crops = values["preprocess"] in ("resize_and_crop", "scale_width_and_crop")
@@ -92,8 +93,7 @@ class TrainOptions(BaseOptions):
         folder = run_folder(values["checkpoints_dir"], values["name"])
         if values["continue_train"]:
             check_identity(load_options(folder) or {}, options, folder)
-            return _from_own_weights(options, folder)
-        _check_pretrained(values)
+            options = _from_own_weights(options, folder)
         return options
 
 
@@ -107,21 +107,6 @@ def _from_own_weights(options: Options, folder: pathlib.Path) -> Options:
     if options.values.get("netG") == "pretrained" and own.is_file():
         return options.replace("the run's own weights", init_from=str(own))
     return options
-
-
-def _check_pretrained(values: dict[str, Any]) -> None:
-    """Refuse ``--netG pretrained`` without a file to read the network from."""
-    if values.get("netG") != "pretrained":
-        return
-    given = values["init_from"]
-    if given is None:
-        raise UserError("--netG pretrained is the network of a weight file: name the file by --init_from")
-    file = pathlib.Path(given.partition("#")[0])
-    if not is_remote(given) and not file.is_file():
-        raise UserError(
-            f"--netG pretrained --init_from {given}: no such file; for the network of a run name its "
-            "latest_net_G.pth, or leave out --netG pretrained and give the run's own --netG"
-        )
 
 
 def _check_schedule(options: Options) -> None:

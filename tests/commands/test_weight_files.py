@@ -11,6 +11,7 @@ import torch
 
 import a2b
 from commands.testing import TestingSession
+from commands.training import TrainingSession
 from commands.translating import TranslatingSession
 from data.readers import read_image
 from data.writers import write_image
@@ -101,7 +102,8 @@ def test_mistakes(given: list[str], message: str) -> None:
 )
 def test_training_wants_the_file_of_a_pretrained_network(given: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        TrainOptions().parse(["--dataroot", ".", "--model", "sr", "--netG", "pretrained", *given])
+        words = ["--dataroot", ".", "--model", "sr", "--netG", "pretrained", "--dry_run", *given]
+        TrainingSession(TrainOptions().parse(words))
 
 
 def test_two_generators_are_refused(weights: pathlib.Path) -> None:

@@ -11,20 +11,20 @@ from commands.joined_runs import open_named
 from inference.server.runs import ServedRun
 from inference.server.settings import ServerOptions
 from options.resolve import Options
-from options.serve_options import ServedRunsOptions, words_for_testing
+from options.serve_options import ServedRunsOptions, words_for_classifying, words_for_testing
 from options.test_options import TestOptions
 from util.device import choose_device
 from util.errors import UserError
 
 if TYPE_CHECKING:
-    from inference.server.classifier import Classifier
+    from inference.server.naming import Names
 
 
 class ServingSession:
     """Open the runs and the port at once, so that mistakes show before anyone connects; serve on :meth:`run`."""
 
     def __init__(self, options: Options) -> None:
-        self.options, self.runs = options.of(ServerOptions), options.of(ServedRunsOptions)
+        self._all, self.options, self.runs = options, options.of(ServerOptions), options.of(ServedRunsOptions)
         _check_libraries(self.options.page)
         os.environ["A2B_MAX_PIXELS"] = str(self.options.max_pixels)  # what the readers refuse to decode
         self.devices = [self._open(gpu, options) for gpu in self.runs.gpu_ids.split(",")]
@@ -41,23 +41,34 @@ class ServingSession:
         from inference.server.service import Service
 
         with app.listen(self.options) as socket:
-            service = Service(self.devices, self.options)
+            service = Service(self.devices, self.options, self._classifier())
             try:
-                application = app.make_app(service, self.options, self._classifier())
+                application = app.make_app(service, self.options)
                 self._greet(app.address(self.options, socket.getsockname()[1]))
                 app.run(application, socket)
             finally:
                 service.close()
         return 0
 
-    def _classifier(self) -> Classifier | None:
-        from inference.server.classifier import Classifier
-
+    def _classifier(self) -> Names | None:
         options, gpu = self.options, self.runs.gpu_ids.split(",")[0]
+        if options.classifier_run is not None:
+            return self._classifier_run(options.classifier_run, gpu)
         if options.classifier is None:
             return None
+        from inference.server.classifier import Classifier
+
         files = {"weights": options.classifier_weights, "names": options.classifier_names}
         return Classifier(options.classifier, device=choose_device(gpu), **files)
+
+    def _classifier_run(self, name: str, gpu: str) -> Names:
+        from inference.server.naming import RunClassifier
+
+        run = TestOptions().parse(words_for_classifying(self._all, name, gpu))
+        if run.values["model"] != "classify":
+            method = run.values["model"]
+            raise UserError(f"--classifier_run {name}: a run of --model {method}; name one of --model classify")
+        return RunClassifier(open_named(run).translator(), run.values["classes"])
 
     def _greet(self, address: str) -> None:
         options = self.options

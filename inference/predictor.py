@@ -108,9 +108,17 @@ class Predictor:
         if self.one_by_one and count > 1:
             parts = [self({side: tensor[i : i + 1] for side, tensor in tensors.items()}) for i in range(count)]
             return {label: torch.cat([part[label] for part in parts]) for label in parts[0]}
+        return self._retried(self._translate, tensors)
+
+    @torch.no_grad()
+    def undecided(self, batch: Mapping[str, Any]) -> Images:
+        """Return the first model's images for one image, with what it would decide by, such as the classes' votes."""
+        return self._retried(lambda tensors: self._average(self.ensemble.groups[0], tensors).mean, {"A": batch["A"]})
+
+    def _retried(self, translate: Callable[[Mapping[str, Tensor]], Images], tensors: Mapping[str, Tensor]) -> Images:
         while True:
             try:
-                return self._translate(tensors)
+                return translate(tensors)
             except (RuntimeError, MemoryError) as error:
                 self.retreat(error)
 

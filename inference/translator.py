@@ -96,6 +96,10 @@ class Translator:
             values = painted(values, as_hwc(array))
         return values[..., 0] if array.ndim == 2 and values.shape[2] == 1 else values
 
+    def undecided(self, array: np.ndarray) -> dict[str, torch.Tensor]:
+        """Return what the model decides by, such as the votes for classes, for H x W x C file values."""
+        return self.predictor.undecided(self._batch(array))
+
     def _filled(self, array: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
         """Return an image H x W x C with its hole filled, its other pixels as they are."""
         assert self.holes is not None

@@ -61,7 +61,17 @@ class ServeOptions(BaseOptions):
         for flag in ("classifier_weights", "classifier_names"):
             if values[flag] and not values["classifier"]:
                 raise UserError(f"--{flag}: name the architecture too, such as --classifier resnet50")
+        _check_classifier_run(values["classifier_run"], values["classifier"], values["checkpoints_dir"])
         return options
+
+
+def _check_classifier_run(name: str | None, other: str | None, checkpoints_dir: str) -> None:
+    if name is None:
+        return
+    if other is not None:
+        raise UserError(f"--classifier_run {name}: leave out --classifier {other}, or this flag")
+    if not (folder := run_folder(checkpoints_dir, name)).is_dir():
+        raise UserError(f"--classifier_run {name}: no such run ({folder}); check it and --checkpoints_dir")
 
 
 def words_for_testing(options: Options, name: str, gpu: str) -> list[str]:
@@ -73,4 +83,12 @@ def words_for_testing(options: Options, name: str, gpu: str) -> list[str]:
     flags |= dataclasses.asdict(options.of(InferenceOptions)) | dataclasses.asdict(options.of(EngineOptions))
     if name in runs.name:
         flags["ensemble"] = None  # which is served beside its members
+    return as_words({flag: value for flag, value in flags.items() if value is not None})
+
+
+def words_for_classifying(options: Options, name: str, gpu: str) -> list[str]:
+    """Return the words by which test.py would open a run of --model classify, with all that it was trained with."""
+    runs = options.of(ServedRunsOptions)
+    flags: dict[str, object] = {"name": name, "checkpoints_dir": runs.checkpoints_dir, "dataroot": ".", "gpu_ids": gpu}
+    flags |= {"precision": "fp32", "plugin": runs.plugin or None}
     return as_words({flag: value for flag, value in flags.items() if value is not None})

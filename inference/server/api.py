@@ -88,6 +88,7 @@ def make_router(service: Service) -> APIRouter:
     router = APIRouter(prefix="/api", responses=_ERRORS)
     _add_facts(router, service)
     _add_single(router, service)
+    _add_naming(router, service)
     _add_batches(router, service)
     _add_the_rest(router)
     return router
@@ -117,21 +118,39 @@ def _add_single(router: APIRouter, service: Service) -> None:
     ) -> FileResponse:
         """Translate one image and answer with the image, in its depth and, where that is lossless, its kind."""
         job = await _submit(service, request, [image], run, output, x_client, most=1, masks=[mask] if mask else None)
-        try:
-            await _wait(job, request)
-            task = job.tasks[0]
-            if task.error is not None:
-                raise task.error
-            assert task.result is not None
-            return FileResponse(
-                task.result,
-                media_type=_MEDIA.get(task.result.suffix),
-                filename=task.answer_name,
-                background=BackgroundTask(service.remove, job),
-            )
-        except BaseException:
-            await run_in_threadpool(service.remove, job)
-            raise
+        return await _answer(service, job, request)
+
+
+def _add_naming(router: APIRouter, service: Service) -> None:
+    @router.post("/classify", response_model=dict[str, float])
+    async def classify(
+        request: Request,
+        image: Annotated[UploadFile, File(description="PNG, JPEG, TIFF, WebP, BMP, PGM, PPM or NPY")],
+        x_client: Client = None,
+    ) -> FileResponse:
+        """Answer with the most probable classes of an image and their probabilities, best first."""
+        client = _client(request, x_client)
+        job = await run_in_threadpool(service.submit_naming, (image.file, image.filename), client)
+        return await _answer(service, job, request)
+
+
+async def _answer(service: Service, job: Job, request: Request) -> FileResponse:
+    """Wait for a job of one image and answer with its result; the job goes with the answer."""
+    try:
+        await _wait(job, request)
+        task = job.tasks[0]
+        if task.error is not None:
+            raise task.error
+        assert task.result is not None
+        return FileResponse(
+            task.result,
+            media_type=_MEDIA.get(task.result.suffix),
+            filename=task.answer_name,
+            background=BackgroundTask(service.remove, job),
+        )
+    except BaseException:
+        await run_in_threadpool(service.remove, job)
+        raise
 
 
 def _add_batches(router: APIRouter, service: Service) -> None:
@@ -194,10 +213,14 @@ async def _submit(
     if run is None and len(service.runs) > 1:
         raise Refused(BAD_REQUEST, f"name the run: one of {', '.join(service.runs)}")
     name = run if run is not None else next(iter(service.runs))
-    address = request.client.host if request.client else "unknown"
     opened = [(file.file, file.filename) for file in files]
     holes = [(mask.file, mask.filename) for mask in masks or []]
-    return await run_in_threadpool(service.submit, name, opened, f"{address} {client or ''}", output, most, holes)
+    return await run_in_threadpool(service.submit, name, opened, _client(request, client), output, most, holes)
+
+
+def _client(request: Request, name: str | None) -> str:
+    """Return whose turn a request takes: one of the address's clients."""
+    return f"{request.client.host if request.client else 'unknown'} {name or ''}"
 
 
 async def _wait(job: Job, request: Request) -> None:

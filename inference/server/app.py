@@ -12,7 +12,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from inference.server.api import add_error_answers, make_router
-from inference.server.classifier import Classifier
 from inference.server.guards import BodyLimit, Headers, TokenCheck
 from inference.server.page_gate import PageGate
 from inference.server.service import Service
@@ -23,7 +22,7 @@ _CONNECTIONS = 400  # at once, within the usual limit of 1024 open files; furthe
 _FAREWELL = 5  # seconds that open connections have when the server stops
 
 
-def make_app(service: Service, options: ServerOptions, classifier: Classifier | None = None) -> FastAPI:
+def make_app(service: Service, options: ServerOptions) -> FastAPI:
     """Return the application; it closes the service when it shuts down."""
 
     @contextlib.asynccontextmanager
@@ -38,7 +37,7 @@ def make_app(service: Service, options: ServerOptions, classifier: Classifier | 
     if options.page:
         from inference.server.page import mount_page
 
-        app = mount_page(app, service, classifier)
+        app = mount_page(app, service)
         app.add_middleware(PageGate, folder=service.page_folder)
     app.add_middleware(BodyLimit, most=options.upload_bytes)
     if options.token:

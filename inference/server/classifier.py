@@ -1,4 +1,4 @@
-"""What a classifier sees in a picture: a quick check whether a translation is taken for the real thing."""
+"""What a classifier sees in an image: a quick check whether a translation is taken for the real thing."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from data.value_range import ValueRange
+from inference.server.comparison import picture
+from inference.server.naming import likeliest
 from models.networks.foreign import load_weights
 from util.errors import UserError, did_you_mean
 from util.weights import local_weights
@@ -41,18 +44,15 @@ class Classifier:
         self._lock = threading.Lock()
 
     @torch.no_grad()
-    def __call__(self, picture: np.ndarray, top: int = 3) -> dict[str, float]:
-        """Return the most probable classes of a uint8 H x W x 3 picture with their probabilities, best first."""
+    def __call__(self, values: np.ndarray, value_range: ValueRange | None = None, top: int = 3) -> dict[str, float]:
+        """See ``Names``; the network gets the picture that a browser would be shown."""
         from PIL import Image
 
-        pixels = self._transform(Image.fromarray(picture))[None].to(self.device)
+        pixels = self._transform(Image.fromarray(picture(values, value_range)))[None].to(self.device)
         with self._lock:
             probabilities = self.network(pixels).softmax(1)[0].cpu()
-        best = probabilities.topk(min(top, len(probabilities)))
-        return {self._name(i): p for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)}
-
-    def _name(self, index: int) -> str:
-        return self._names[index] if self._names else f"class {index}"
+        names = self._names or [f"class {index}" for index in range(len(probabilities))]
+        return likeliest(probabilities, names, top)
 
 
 def _from_file(name: str, path: pathlib.Path) -> nn.Module:

@@ -10,7 +10,6 @@ from fastapi import FastAPI
 
 from data.readers import SUFFIXES
 from inference.server.brush import COLLECT, make_brush
-from inference.server.classifier import Classifier
 from inference.server.page_actions import NO_RUN, Actions
 from inference.server.service import Service
 
@@ -24,10 +23,10 @@ _TITLE = "## a2b\nDrop an image, choose a run, and compare. Results come at full
 _HINT = "*After translating: drag the bar to compare, turn the wheel to zoom.*"
 
 
-def mount_page(app: FastAPI, service: Service, classifier: Classifier | None) -> FastAPI:
+def mount_page(app: FastAPI, service: Service) -> FastAPI:
     """Return the application with the page at /; nothing on it is fetched from elsewhere."""
     os.environ["GRADIO_TEMP_DIR"] = str(service.page_folder)
-    page = make_page(service, classifier)
+    page = make_page(service)
     theme = gr.themes.Soft(primary_hue="teal", font=_SYSTEM_FONTS, font_mono=("ui-monospace", "monospace"))
     return gr.mount_gradio_app(
         app,
@@ -68,14 +67,14 @@ class _Panel:
         return [self.column, self.slider, self.download]
 
 
-def make_page(service: Service, classifier: Classifier | None) -> gr.Blocks:
+def make_page(service: Service) -> gr.Blocks:
     """Return the page; its work goes through the same queue as the API's."""
     keep = max(60, int(60 * service.options.keep_minutes))
     with gr.Blocks(title="a2b", analytics_enabled=False, delete_cache=(60, keep)) as page:
         gr.Markdown(_TITLE, elem_id="title")
         with gr.Row():
             with gr.Column(scale=1, min_width=320):
-                actions = Actions(service, classifier)
+                actions = Actions(service)
                 inputs, button = _make_form(actions)
             with gr.Column(scale=3):
                 hint = gr.Markdown(_HINT, elem_id="hint")
@@ -97,20 +96,24 @@ def make_page(service: Service, classifier: Classifier | None) -> gr.Blocks:
 
 def _make_form(actions: Actions) -> tuple[list[Any], gr.Button]:
     """Return the inputs: what is painted, mask file, image, run, other run, whether to classify, reference."""
-    names = list(actions.service.runs)
+    service = actions.service
+    names = list(service.runs)
     several = len(names) > 1
     file = gr.File(label="Image", file_types=list(SUFFIXES), height=160, elem_id="image")
     mask = gr.File(
-        label="Mask file in place of painting, white = fill", file_types=list(SUFFIXES), height=120, elem_id="mask",
+        label="Mask, white = fill",
+        file_types=list(SUFFIXES),
+        height=120,
+        elem_id="mask",
         visible=names[0] in actions.fillers,
-    )  # fmt: skip
+    )
     inputs: list[Any] = [
         gr.Textbox(visible=False),
         mask,
         file,
         gr.Dropdown(names, value=names[0], label="Run", visible=several, elem_id="run"),
         gr.Dropdown([NO_RUN, *names], value=NO_RUN, label="Compare with", visible=several, elem_id="other"),
-        gr.Checkbox(label="Name what the pictures show", visible=actions.classifier is not None, elem_id="classify"),
+        gr.Checkbox(label="Name what the pictures show", visible=service.classifier is not None, elem_id="classify"),
     ]
     with gr.Accordion("Measure against a reference", open=False):
         inputs.append(gr.File(label="What it should be", file_types=list(SUFFIXES), height=120, elem_id="reference"))

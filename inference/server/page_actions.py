@@ -13,7 +13,6 @@ import gradio as gr
 import numpy as np
 
 from inference.server.brush import canvas, painted_mask
-from inference.server.classifier import Classifier
 from inference.server.comparison import Outcome, class_table, facts, follow, measure, metric_table, picture, seen
 from inference.server.jobs import Job
 from inference.server.service import Service
@@ -29,8 +28,8 @@ _AT_ONCE = 2  # visitors whose images are in memory to be shown; others wait a m
 class Actions:
     """What the page's events do; every refusal is shown in one line."""
 
-    def __init__(self, service: Service, classifier: Classifier | None) -> None:
-        self.service, self.classifier = service, classifier
+    def __init__(self, service: Service) -> None:
+        self.service = service
         self.fillers = {name for name, run in service.runs.items() if run.fills_holes}
         self._decoding = threading.Semaphore(_AT_ONCE)
 
@@ -94,10 +93,17 @@ class Actions:
         parts = ["  \n".join(map(facts, outcomes))]
         if reference is not None:
             parts.append(metric_table(measure(outcomes, source, reference)))
-        if classify and self.classifier is not None:
-            pictures = {"input": outcomes[0].before} | {outcome.run: outcome.after for outcome in outcomes}
-            parts.append(class_table({name: self.classifier(shown) for name, shown in pictures.items()}))
+        if classify:
+            parts.append(class_table(self._classes(outcomes, source)))
         return "\n\n".join(parts)
+
+    def _classes(self, outcomes: list[Outcome], source: np.ndarray) -> dict[str, dict[str, float]]:
+        """Return what the input and the results are taken for, by name."""
+        classify, of_input = self.service.classifier, self.service.runs[outcomes[0].run].ranges(source.dtype.name)[0]
+        if classify is None:
+            return {}
+        results = {outcome.run: classify(outcome.values, outcome.value_range) for outcome in outcomes}
+        return {"input": classify(source, of_input)} | results
 
 
 def _shown(outcome: Outcome) -> list[Any]:

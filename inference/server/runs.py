@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -70,27 +72,34 @@ class ServedRun:
             Refused: the bytes are damaged, the run cannot take such an image, or the memory does not suffice.
         """
         began = time.monotonic()
-        try:
+        with told(upload):
             result = upload.path.with_suffix(self._suffix(upload, output))
             self.translator.file(upload.path, result, upload.mask)
-            self._seconds_per_pixel = (time.monotonic() - began) / (upload.info.height * upload.info.width)
-            return result
-        except UserError as error:
-            raise about(error, upload.path, upload.name) from None
-        except (MemoryError, torch.OutOfMemoryError):
-            raise _too_little_memory(upload) from None
-        except OSError as error:
-            raise Refused(NO_ROOM, f"{upload.name}: the result could not be stored ({error.strerror})") from None
-        except RuntimeError as error:
-            if any(words in str(error) for words in _MEMORY_WORDS):
-                raise _too_little_memory(upload) from None
-            raise
+        self._seconds_per_pixel = (time.monotonic() - began) / (upload.info.height * upload.info.width)
+        return result
 
     def _suffix(self, upload: Upload, output: str) -> str:
         if output != "same":
             return f".{output}"
         kept, (_, target) = _KEPT.get(upload.kind), self.translator.domains_of(upload.info.dtype)
         return kept or FileFormat(target.format.dtype, self.translator.channels[1]).suffix
+
+
+@contextlib.contextmanager
+def told(upload: Upload) -> Iterator[None]:
+    """Turn what may go wrong with an upload into one line for the client; a fault of the program passes."""
+    try:
+        yield
+    except UserError as error:
+        raise about(error, upload.path, upload.name) from None
+    except (MemoryError, torch.OutOfMemoryError):
+        raise _too_little_memory(upload) from None
+    except OSError as error:
+        raise Refused(NO_ROOM, f"{upload.name}: the result could not be stored ({error.strerror})") from None
+    except RuntimeError as error:
+        if any(words in str(error) for words in _MEMORY_WORDS):
+            raise _too_little_memory(upload) from None
+        raise
 
 
 def _too_little_memory(upload: Upload) -> Refused:

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from inference.server.fair_queue import FairQueue
 from inference.server.jobs import Job, Task
+from inference.server.naming import Names, NamingRun
 from inference.server.refusal import BUSY, GONE, NO_ROOM, NOT_FOUND, UNREADABLE, Refused
 from inference.server.runs import ServedRun, unexpected
 from inference.server.settings import ServerOptions
@@ -30,10 +31,14 @@ class Service:
 
     Args:
         devices: for each device the runs opened on it, by name; the same names everywhere.
+        classifier: what names the content of images on request; one for all devices.
     """
 
-    def __init__(self, devices: Sequence[Mapping[str, ServedRun]], options: ServerOptions) -> None:
-        self.options, self.runs = options, dict(devices[0])
+    def __init__(
+        self, devices: Sequence[Mapping[str, ServedRun]], options: ServerOptions, classifier: Names | None = None
+    ) -> None:
+        self.options, self.runs, self.classifier = options, dict(devices[0]), classifier
+        naming = {NamingRun.name: NamingRun(classifier)} if classifier else {}
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="a2b_serve_"))
         self.page_folder = self.folder / "page"  # what browsers upload and are shown; gone with the rest
         self.page_folder.mkdir()
@@ -42,7 +47,7 @@ class Service:
         self._lock, self._closing, self._next_look = threading.Lock(), threading.Event(), 0.0
         self._limits = Limits(options.max_pixels, options.max_files, 2 * options.upload_bytes)
         self._workers = [
-            threading.Thread(target=self._work, args=(runs,), name=f"device {number}", daemon=True)
+            threading.Thread(target=self._work, args=({**runs, **naming},), name=f"device {number}", daemon=True)
             for number, runs in enumerate(devices)
         ]
         for worker in self._workers:
@@ -71,6 +76,27 @@ class Service:
         if masks and not self.check_run(run).fills_holes:
             raise Refused(UNREADABLE, f"{run} fills no holes: leave the mask out")
         self.check_run(run)
+        return self._submit(run, files, client, output, most, masks)
+
+    def submit_naming(self, file: tuple[BinaryIO, str | None], client: str) -> Job:
+        """As :meth:`submit` for one image, whose result is a JSON file of its classes' probabilities.
+
+        Raises:
+            Refused: there is no classifier, the file is no good image, or the queue is full.
+        """
+        if self.classifier is None:
+            raise Refused(NOT_FOUND, "this server names nothing; it was started without a classifier")
+        return self._submit(NamingRun.name, [file], client, "json", 1)
+
+    def _submit(
+        self,
+        run: str,
+        files: list[tuple[BinaryIO, str | None]],
+        client: str,
+        output: str,
+        most: int | None,
+        masks: Sequence[tuple[BinaryIO, str | None]] = (),
+    ) -> Job:
         if self._closing.is_set():
             raise Refused(BUSY, "the server is stopping")
         folder = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
@@ -147,14 +173,14 @@ class Service:
             worker.join(timeout=60)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _work(self, runs: Mapping[str, ServedRun]) -> None:
+    def _work(self, runs: Mapping[str, ServedRun | NamingRun]) -> None:
         while not self._closing.is_set():
             task = self.queue.get(_TICK)
             if task is not None:
                 self._translate(runs[task.job.run], task)
             self._expire()
 
-    def _translate(self, run: ServedRun, task: Task) -> None:
+    def _translate(self, run: ServedRun | NamingRun, task: Task) -> None:
         job, upload = task.job, task.upload
         job.started = True
         result, error, began = None, None, time.monotonic()

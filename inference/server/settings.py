@@ -35,6 +35,9 @@ class ServerOptions:
     classifier_names: str | None = option(
         None, "text file of the classes' names, one a line; without it those of ImageNet", "session"
     )
+    classifier_run: str | None = option(
+        None, "run of --model classify that names what a picture shows, in place of --classifier", "session"
+    )
 
     @property
     def upload_bytes(self) -> int:

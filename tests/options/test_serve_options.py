@@ -56,6 +56,8 @@ def test_sizes_are_in_megabytes(folder: pathlib.Path) -> None:
         (["--name", "one", "--tokn", "x"], "did you mean --token"),
         (["--name", "one", "--classifier_weights", "w.pth"], "--classifier resnet50"),
         (["--name", "one", "--classifier_names", "names.txt"], "--classifier resnet50"),
+        (["--name", "one", "--classifier_run", "three"], "--classifier_run three: no such run"),
+        (["--name", "one", "--classifier_run", "two", "--classifier", "resnet18"], "leave out --classifier resnet18"),
     ],
 )
 def test_mistakes_are_one_line(folder: pathlib.Path, words: list[str], message: str) -> None:

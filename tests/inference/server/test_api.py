@@ -271,7 +271,7 @@ def test_the_result_of_an_unfinished_job_is_not_there_yet(client: TestClient) ->
 def test_the_api_describes_itself(client: TestClient) -> None:
     described = client.get("/openapi.json").json()
     assert set(described["paths"]) == {
-        *("/api/health", "/api/runs", "/api/translate", "/api/jobs", "/api/jobs/{job_id}"),
+        *("/api/health", "/api/runs", "/api/translate", "/api/classify", "/api/jobs", "/api/jobs/{job_id}"),
         "/api/jobs/{job_id}/result",
     }
     assert "image/png" in described["paths"]["/api/translate"]["post"]["responses"]["200"]["content"]

@@ -6,6 +6,7 @@ import hashlib
 import pathlib
 from types import SimpleNamespace
 from typing import cast
+from unittest.mock import MagicMock
 
 import pytest
 import timm
@@ -79,8 +80,9 @@ def test_the_page_names_what_is_seen_before_and_after(weights: pathlib.Path) -> 
     before, after = pixels(40, 60), pixels(40, 60, seed=1)
     task = SimpleNamespace(seconds=0.1, job=SimpleNamespace(run="zebras"))
     outcome = Outcome(cast(Task, task), after, ValueRange(0, 255), before, after)
-    classifier = Classifier(NAME, str(weights), CPU)
-    actions = Actions(cast(Service, SimpleNamespace(runs={})), classifier)
+    classifier, run = Classifier(NAME, str(weights), CPU), MagicMock(fills_holes=False)
+    run.ranges.return_value = (ValueRange(0, 255), ValueRange(0, 255))
+    actions = Actions(cast(Service, SimpleNamespace(runs={"zebras": run}, classifier=classifier)))
     lines = actions._report([outcome], before, None, True).splitlines()
     for name, shown in (("input", before), ("zebras", after)):
         best = next(iter(classifier(shown)))

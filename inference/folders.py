@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import pathlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,6 +15,8 @@ from inference.translator import Translator
 from inference.video import VIDEO_SUFFIXES, translate_video
 from util.errors import UserError
 
+_DTYPES = ("uint8", "uint16", "float32")  # that images are read as
+_FLOATS = (".tif", ".tiff", ".npy", ".npz")  # files that may hold any of them, others whole numbers
 _WRITTEN = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp", ".npy")
 
 
@@ -53,10 +57,12 @@ def translate_files(
     Args:
         skip_existing: leave out files whose result is there already, as after an interruption.
     """
-    outcome = Outcome()
+    outcome, known = Outcome(), functools.cache(functools.partial(_only_suffix, translator))
     for source, target in work:
         try:
-            target = target if target.suffix.lower() in _endings(source) else _with_suffix(translator, source, target)
+            if target.suffix.lower() not in _endings(source):
+                likely = _appended(target, known(source.suffix.lower())) if skip_existing else target
+                target = likely if likely.is_file() else _with_suffix(translator, source, target)
             if skip_existing and target.is_file():
                 outcome.skipped += 1
             else:
@@ -80,9 +86,26 @@ def _translate(translator: Translator, source: pathlib.Path, target: pathlib.Pat
         translator.file(source, target)
 
 
+def _only_suffix(translator: Translator, source: str) -> str:
+    """Return the suffix of the results of all files of this suffix; empty where their headers have to be read."""
+    found = set()
+    for dtype in _DTYPES if source in _FLOATS else _DTYPES[:2]:
+        with contextlib.suppress(UserError):  # the run takes no such files
+            found.add(_suffix(translator, dtype, source))
+    return found.pop() if len(found) == 1 and source not in VIDEO_SUFFIXES else ""
+
+
+def _suffix(translator: Translator, dtype: str, source: str) -> str:
+    _, domain = translator.domains_of(dtype, source)
+    return FileFormat(domain.format.dtype, translator.channels[1]).suffix
+
+
+def _appended(target: pathlib.Path, suffix: str) -> pathlib.Path:
+    return target.with_name(target.name + suffix)
+
+
 def _with_suffix(translator: Translator, source: pathlib.Path, target: pathlib.Path) -> pathlib.Path:
     """Return the target under the suffix of a format that holds the result without loss."""
     if source.suffix.lower() in VIDEO_SUFFIXES:
-        return target.with_name(target.name + ".mp4")
-    _, domain = translator.domains_of(read_info(source).dtype, str(source))
-    return target.with_name(target.name + FileFormat(domain.format.dtype, translator.channels[1]).suffix)
+        return _appended(target, ".mp4")
+    return _appended(target, _suffix(translator, read_info(source).dtype, str(source)))

@@ -79,6 +79,7 @@ _TEST_DEFAULTS = {
 }
 _DEFAULTS = Source("test default", _TEST_DEFAULTS, strict=False)
 _OF_THE_DATA_SET = ("dataset_mode", "dir_A", "dir_B")
+_OF_ALL_RUNS = ("config", "ensemble", "suffix", "time_budget")
 _ANY_SIDE = ("model", "direction", "input_nc", "output_nc")
 
 
@@ -188,8 +189,9 @@ def members_of(options: Options) -> list[Options]:
     names = run_names(options.values["name"])
     if len(names) == 1 or options.values["weights"]:
         return [options]
-    given = {name: value for name, value in options.values.items() if options.sources[name] == COMMAND_LINE}
-    given = {name: value for name, value in given.items() if name not in ("ensemble", "suffix")}
+    told = (COMMAND_LINE, str(options.values["config"]))
+    given = {name: value for name, value in options.values.items() if options.sources[name] in told}
+    given = {name: value for name, value in given.items() if name not in _OF_ALL_RUNS}
     return [TestOptions().parse(as_words(given | {"name": name})) for name in names]
 
 

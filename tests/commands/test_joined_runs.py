@@ -115,6 +115,17 @@ def test_every_run_is_opened_as_it_would_be_alone(runs: pathlib.Path, tmp_path: 
     ]
 
 
+def test_what_all_runs_do_together_is_asked_of_none_alone(runs: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """Neither the joining nor the time for it, given on the command line or in a file."""
+    words, config = ["--name", "a,b", "--ensemble", "mean", "--time_budget", "20s"], tmp_path / "flags.yaml"
+    translated(runs, tmp_path, *words)
+    config.write_text("name: a,b\nensemble: mean\ntime_budget: 20s\ntest_norm: batch\n")
+    options = TestOptions().parse(["--checkpoints_dir", str(runs), "--dataroot", ".", "--config", str(config)])
+    members = members_of(options)
+    assert [(each.values["name"], each.values["test_norm"]) for each in members] == [("a", "batch"), ("b", "batch")]
+    assert [(each.values["ensemble"], each.values["time_budget"]) for each in members] == [(None, None)] * 2
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

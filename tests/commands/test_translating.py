@@ -13,8 +13,9 @@ from PIL import Image
 
 import a2b
 from commands.translating import TranslatingSession
-from data.readers import read_image
+from data.readers import read_image, read_info
 from data.writers import write_image
+from inference import folders
 from models.files import save_networks
 from options.test_options import TestOptions
 from util.errors import UserError
@@ -79,6 +80,25 @@ def test_a_folder_keeps_its_tree_goes_on_after_a_failure_and_takes_up_again(
     assert translate(tmp_path / "in", tmp_path / "out", "--skip_existing") == 0
     assert "1 of 5 files translated, 4 were there already" in capsys.readouterr().out
     assert (tmp_path / "out" / "a.png").stat().st_mtime_ns == before
+
+
+def test_what_is_there_is_left_out_without_reading_its_source(
+    translate: Callable[..., int], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """A PNG gives a PNG in either depth; what a TIFF gives, only its header tells."""
+    for name in ("v1.2.png", "b.jpg", "c.tif"):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        Image.fromarray(noise(20, 24)).save(tmp_path / "in" / name)
+    assert translate(tmp_path / "in", tmp_path / "out") == 0
+    read: list[str] = []
+    monkeypatch.setattr(folders, "read_info", lambda path: read.append(path.name) or read_info(path))
+    assert translate(tmp_path / "in", tmp_path / "out", "--skip_existing") == 0
+    assert "0 of 3 files translated, 3 were there already" in capsys.readouterr().out and read == ["c.tif"]
+    (tmp_path / "out" / "v1.2.png").unlink()
+    (tmp_path / "out" / "c.png").rename(tmp_path / "out" / "c.tif")
+    assert translate(tmp_path / "in", tmp_path / "out", "--skip_existing") == 0
+    assert "2 of 3 files translated, 1 were there already" in capsys.readouterr().out
 
 
 def test_tiles_give_the_same_file(translate: Callable[..., int], tmp_path: pathlib.Path) -> None:

@@ -89,10 +89,11 @@ class LargeFile:
     def translate(self, output: pathlib.Path) -> None:
         """Write the result, whole or not at all; UserError where the file is damaged or memory runs out."""
         shape, dtype = (self.height, self.width, self.shown), self.target.format.dtype
+        metadata = read_metadata(self.path).enlarged(self.predictor.scale)
         with contextlib.closing(self._spooled()) as scratch:
             while True:
                 try:
-                    write_blocks(output, shape, dtype, self._rows(scratch), read_metadata(self.path))
+                    write_blocks(output, shape, dtype, self._rows(scratch), metadata)
                     return
                 except (RuntimeError, MemoryError) as error:
                     self.predictor.retreat(error)

@@ -178,7 +178,8 @@ class Translator:
             large.translate(target)
             return
         values = self._translate(read_image(source), None if mask is None else self._read_mask(mask), source)
-        write_blocks(target, values.shape, values.dtype.name, [values], read_metadata(source))
+        metadata = read_metadata(source).enlarged(self.predictor.scale)
+        write_blocks(target, values.shape, values.dtype.name, [values], metadata)
 
 
 def _is_pil(image: object) -> bool:

@@ -180,7 +180,11 @@ def test_a_network_of_y_keeps_depth_drops_alpha_and_paints_in_parts(
     monkeypatch.setattr(painting, "_AT_ONCE", 2000)
     write_image(root / "photo.png", photo)
     write_image(root / "grey.png", photo[..., :1])
-    for name, image in (("photo", photo), ("grey", photo[..., :1])):
+    faded = np.dstack([photo[..., :1], photo[..., 1:2]])
+    Image.fromarray(faded, "LA").save(root / "faded.png")
+    assert read_image(root / "faded.png").shape == (40, 300, 2)
+    for name, image in (("photo", photo), ("grey", photo[..., :1]), ("faded", faded)):
+        assert translate(image).shape == (80, 600, 3 if name == "photo" else 1)
         translate.file(root / f"{name}.png", root / f"{name}_large.png")
         assert np.abs(read_image(root / f"{name}_large.png").astype(int) - translate(image)).max() <= 1
 

@@ -159,6 +159,30 @@ def test_profile_and_exif_are_kept_and_the_orientation_is_not_applied_twice(
     assert read_metadata(tmp_path / f"out{suffix}").icc == profile
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+@pytest.mark.parametrize("source", ["photo.png", "photo.jpg", "turned.jpg", "scan.tif"])
+def test_the_size_of_a_pixel_is_kept(tmp_path: pathlib.Path, source: str, suffix: str) -> None:
+    """300 and 150 dots per inch; turned images change the two, enlarged ones multiply them."""
+    image, turned = photo((20, 30, 3)), Image.Exif()
+    turned[0x0112] = 6
+    for name, exif in (("photo.png", None), ("photo.jpg", None), ("turned.jpg", turned)):
+        Image.fromarray(image).save(tmp_path / name, dpi=(300, 150), **({"exif": exif} if exif else {}))
+    scan = {"resolution": (300, 150), "resolutionunit": "INCH", "description": "2 nm a pixel", "metadata": None}
+    tifffile.imwrite(tmp_path / "scan.tif", image.astype(np.float32), photometric="rgb", **scan)
+    metadata = read_metadata(tmp_path / source)
+    write_blocks(tmp_path / f"out{suffix}", image.shape, "uint8", [image], metadata.enlarged(2))
+    with Image.open(tmp_path / f"out{suffix}") as out:
+        expected = (300, 600) if source == "turned.jpg" else (600, 300)
+        assert [float(value) for value in out.info["dpi"]] == pytest.approx(expected, abs=0.1)
+        if (source, suffix) == ("scan.tif", ".tif"):
+            assert out.tag_v2[270] == "2 nm a pixel"
+
+
+def test_the_layout_of_a_source_is_not_told_of_its_result(tmp_path: pathlib.Path) -> None:
+    tifffile.imwrite(tmp_path / "shaped.tif", photo((20, 30, 3)))
+    assert read_metadata(tmp_path / "shaped.tif") == Metadata()
+
+
 def test_nothing_to_keep_is_nothing(tmp_path: pathlib.Path) -> None:
     Image.fromarray(photo((20, 30, 3))).save(tmp_path / "plain.png")
     assert read_metadata(tmp_path / "plain.png") == read_metadata(tmp_path / "none.png") == Metadata()

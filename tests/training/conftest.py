@@ -30,7 +30,7 @@ def words(tmp_path: pathlib.Path, aligned: pathlib.Path, unaligned: pathlib.Path
     """Return a function that gives the words of a tiny training of 2 epochs, by method and name."""
 
     def build(model: str, name: str, *more: object) -> list[str]:
-        data = unaligned if model in ("cycle_gan", "cut", "fastcut") else aligned
+        data = unaligned if model in ("cycle_gan", "cut", "fastcut", "classify") else aligned
         own = ["--teacher", teacher()] if model == "distill" else []
         where = ["--model", model, "--dataroot", data, "--checkpoints_dir", tmp_path, "--name", name]
         return [str(word) for word in [*where, *tiny, *EPOCHS, *METHODS[model], *own, *more]]

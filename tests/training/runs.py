@@ -17,6 +17,7 @@ from training.checkpoint import load_state
 
 EPOCHS = ["--n_epochs", "1", "--n_epochs_decay", "1", "--batch_size", "2"]  # 2 epochs of 3 steps of 2 images
 PATCHES = ["--preprocess", "crop", "--crop_size", "32", "--scale", "2"]
+CLASSES = ["--classes", "trainA,trainB,testA,testB", "--max_dataset_size", "6"]
 DIFFUSION = ["--diffusion_widths", "1,2", "--diffusion_blocks", "1", "--preview_steps", "2"]
 #: methods that differ from another one, which is in METHODS, in numbers alone
 VARIANTS = {"lama", "deepfillv2", "aot_gan", "gin"}
@@ -25,6 +26,7 @@ METHODS = {
     "cycle_gan": ["--pool_size", "3", "--gan_mode", "wgangp"],
     "cut": ["--num_patches", "16", "--netF_nc", "8", "--lambda_R1", "1", "--R1_every", "2"],
     "fastcut": ["--num_patches", "16", "--netF_nc", "8", "--augment", "color", "--augment_p", "auto"],
+    "classify": [*CLASSES, "--class_encoder", "test_convnext"],
     "colorization": ["--netG", "unet", "--num_downs", "3", "--upsample", "resize", "--augment", "color,translation"],
     "template": ["--preprocess", "crop", "--crop_size", "16"],
     "distill": ["--lambda_features", "10", "--lambda_L1", "1"],

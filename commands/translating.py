@@ -30,6 +30,8 @@ class TranslatingSession:
         self.skip_existing = values["skip_existing"]
         self.time_budget = parse_duration(values["time_budget"]) if values["time_budget"] else None
         self.translator = open_named(options).translator()
+        if values["mc_dropout"]:
+            print("--mc_dropout: --input writes the mean alone; --dataroot writes the uncertainty too", file=sys.stderr)
 
     def run(self) -> int:
         """Translate every file; return 0, 1 when some failed, or 130 after Ctrl-C. What is done is kept."""

@@ -101,6 +101,14 @@ def test_what_is_there_is_left_out_without_reading_its_source(
     assert "2 of 3 files translated, 1 were there already" in capsys.readouterr().out
 
 
+def test_the_mean_over_dropout_is_said_to_come_without_its_uncertainty(
+    translate: Callable[..., int], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_image(tmp_path / "in.png", noise(20, 24))
+    assert translate(tmp_path / "in.png", tmp_path / "out.png", "--mc_dropout", 2, name="dropping") == 0
+    assert "--dataroot writes the uncertainty too" in capsys.readouterr().err
+
+
 def test_tiles_give_the_same_file(translate: Callable[..., int], tmp_path: pathlib.Path) -> None:
     write_image(tmp_path / "in.png", noise(80, 90))
     assert translate(tmp_path / "in.png", tmp_path / "whole.png") == 0

@@ -119,7 +119,8 @@ def check_options(script: str, words: list[str], checkpoints: pathlib.Path) -> N
         folder.mkdir(exist_ok=True)
         save_options(TrainOptions().parse(words), folder, "train")
         return
-    for name in folder.name.split(","):
+    classifier = words[words.index("--classifier_run") + 1 :][:1] if "--classifier_run" in words else []
+    for name in [*folder.name.split(","), *classifier]:
         if not (checkpoints / name).exists():
             (checkpoints / name).mkdir()
             save_networks({"G": a2b.build_generator("resnet_6blocks", ngf=4)}, checkpoints / name, "latest")

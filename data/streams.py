@@ -7,16 +7,15 @@ are decoded whole and then handed out in parts.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import pathlib
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
+from data.metadata import INCH, TIFF, Metadata
 from data.png_rows import PngRows, write_png
 from data.readers import read_image
 from data.writers import write_image
@@ -24,9 +23,6 @@ from util.errors import UserError
 from util.files import atomic_file
 
 _ROWS = 256
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_INCH, _DENSEST = 0.0254, 2e9  # metres; pixels per metre, of which PNG holds 31 bits
-_LARGEST_PROFILE = 1 << 24  # bytes; a few kilobytes of a hostile file could unpack to gigabytes
 _TILE = 256  # pixels; side of the tiles of TIFFs that are written
 
 
@@ -36,28 +32,6 @@ class Block(NamedTuple):
     top: int
     left: int
     values: np.ndarray
-
-
-@dataclass(frozen=True)
-class Metadata:
-    """What an image says of itself.
-
-    Attributes:
-        icc: its colour profile.
-        exif: without the orientation, which is applied.
-        density: pixels per metre, to the right and down.
-        description: of a TIFF, in words.
-    """
-
-    icc: bytes = b""
-    exif: bytes = b""
-    density: tuple[float, float] | None = None
-    description: str = ""
-
-    def enlarged(self, scale: int) -> Metadata:
-        """Return that of the same scene in so many times as many pixels a side."""
-        density = self.density and (self.density[0] * scale, self.density[1] * scale)
-        return dataclasses.replace(self, density=density)
 
 
 def read_blocks(path: pathlib.Path) -> Iterator[Block]:
@@ -88,7 +62,7 @@ def _streamed(path: pathlib.Path) -> Iterator[Block] | None:
                 return None if b"eXIf" in PngRows(file).chunks else _png_blocks(path)
     except (OSError, ValueError):
         return None
-    if head[:4] in _TIFF:
+    if head[:4] in TIFF:
         return _tiff_blocks(path) if _is_plain_tiff(path) else None
     if head[:6] == b"\x93NUMPY":
         return _npy_blocks(path)
@@ -160,62 +134,6 @@ def _npy_blocks(path: pathlib.Path) -> Iterator[Block]:
     for top in range(0, len(image), _ROWS):
         rows = np.array(image[top : top + _ROWS])
         yield Block(top, 0, rows[..., None] if rows.ndim == 2 else rows)
-
-
-def read_metadata(path: pathlib.Path) -> Metadata:
-    """Return what a file says of its image; empty where there is nothing or it cannot be read."""
-    with contextlib.suppress(Exception), path.open("rb") as file:
-        head = file.read(4)
-        if head in _TIFF:
-            return _tiff_metadata(path)
-        if head == b"\x89PNG":
-            file.seek(0)
-            chunks = PngRows(file).chunks
-            if b"eXIf" not in chunks:
-                return _png_metadata(chunks)
-    with contextlib.suppress(Exception):
-        from PIL import Image
-
-        with Image.open(path) as image:
-            exif, dpi = image.getexif(), image.info.get("dpi")
-            sideways = exif.pop(0x0112, 1) >= 5
-            density = _density(dpi[0] / _INCH, dpi[1] / _INCH, sideways) if dpi else None
-            return Metadata(image.info.get("icc_profile") or b"", exif.tobytes() if len(exif) else b"", density)
-    return Metadata()
-
-
-def _png_metadata(chunks: dict[bytes, bytes]) -> Metadata:
-    icc, density = b"", None
-    if b"iCCP" in chunks:
-        packed = chunks[b"iCCP"].partition(b"\0")[2][1:]
-        icc = zlib.decompressobj().decompress(packed, _LARGEST_PROFILE)
-    if chunks.get(b"pHYs", b"")[8:] == b"\1":  # else only the pixels' proportions
-        density = _density(*struct.unpack(">II", chunks[b"pHYs"][:8]))
-    return Metadata(icc, density=density)
-
-
-def _tiff_metadata(path: pathlib.Path) -> Metadata:
-    """Return that of the first page; descriptions that tell the layout of the file's numbers stay with it."""
-    import tifffile
-
-    with tifffile.TiffFile(path) as tiff:
-        page = tiff.pages.first
-        values = {code: page.tags[code].value for code in (270, 274, 282, 283, 296, 34675) if code in page.tags}
-        layout = tiff.is_shaped or tiff.is_imagej or tiff.is_ome
-    unit, density = {2: _INCH, 3: 0.01}.get(values.get(296, 2)), None
-    if unit and 282 in values and 283 in values:
-        across, down = (values[code][0] / values[code][1] / unit for code in (282, 283))
-        density = _density(across, down, values.get(274, 1) >= 5)
-    description = values.get(270, "") if not layout else ""
-    plain = description if isinstance(description, str) and description.isascii() else ""
-    return Metadata(values.get(34675, b""), density=density, description=plain)
-
-
-def _density(across: float, down: float, sideways: bool = False) -> tuple[float, float] | None:
-    """Return the density of the image as it is read; None for one that no file could hold again."""
-    if not all(1 <= value <= _DENSEST for value in (across, down)):
-        return None
-    return (down, across) if sideways else (across, down)
 
 
 def write_blocks(
@@ -329,5 +247,5 @@ def _write_photo(file: BinaryIO, suffix: str, image: np.ndarray, metadata: Metad
         picture.save(file, "WEBP", lossless=True, **kept)
     else:
         if metadata.density:
-            kept["dpi"] = tuple(value * _INCH for value in metadata.density)
+            kept["dpi"] = tuple(value * INCH for value in metadata.density)
         picture.save(file, "JPEG", quality=95, subsampling=0, **kept)

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data.metadata import read_metadata
 from data.readers import ImageInfo
 from data.sample import fit_channels
-from data.streams import read_blocks, read_metadata, write_blocks
+from data.streams import read_blocks, write_blocks
 from inference.brightness import network_values, painter_of, shown_channels
 from inference.domain import Domain
 from inference.ensemble import Member

@@ -13,9 +13,10 @@ import torch
 
 from data.inpaint_dataset import with_hole
 from data.masks_files import read_mask
+from data.metadata import read_metadata
 from data.readers import read_image, read_info
 from data.sample import fit_channels
-from data.streams import read_metadata, write_blocks
+from data.streams import write_blocks
 from data.value_range import DTYPE_RANGES
 from data.writers import as_hwc
 from inference.brightness import network_values, painted

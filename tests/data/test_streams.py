@@ -13,9 +13,10 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
+from data.metadata import Metadata, read_metadata
 from data.png_rows import PngRows, write_png
 from data.readers import read_image
-from data.streams import Metadata, read_blocks, read_metadata, write_blocks
+from data.streams import read_blocks, write_blocks
 from util.errors import UserError
 
 SHAPES = [(1, 1, 1), (300, 90, 3), (257, 40, 4), (270, 5, 1)]

@@ -14,7 +14,7 @@ from commands.opened_run import saved_domains
 from data.loader import sample_seed
 from data.value_range import spread
 from inference.export.settings import ExportFileOptions
-from options.export_options import ExportedRunOptions, words_for_testing
+from options.export_options import ExportedRunOptions, method_words, words_for_testing
 from options.resolve import Options
 from options.saved import recorded
 from options.test_options import TestOptions
@@ -48,8 +48,10 @@ class ExportImages:
         words = words_for_testing(self.run)
         if folder is not None:
             direction = ["--direction", self.run.direction] if self.run.direction else []
-            options = TestOptions().parse([*words, *direction, "--model", "test", "--dataroot", folder])
-            return open_data(options, saved_domains(options, self.folder), {"real": "A", "fake": "B"})[0], "A"
+            method = method_words(self.folder)
+            options = TestOptions().parse([*words, *direction, *method, "--dataroot", folder])
+            sides = {"real": "A", "fake": "B"} if method else {"A": "A", "B": "B"}
+            return open_data(options, saved_domains(options, self.folder), sides)[0], "A"
         options = TestOptions().parse([*words, "--dataroot", str(self._dataroot(phase)), "--phase", phase])
         if options.values["model"] == "test":
             raise UserError(

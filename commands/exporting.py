@@ -27,7 +27,7 @@ from inference.export.writer import Writer, check_packages
 from inference.predictor import Predictor
 from inference.tiling.informed import seen_by
 from models.files import weight_file
-from options.export_options import ExportedRunOptions, words_for_testing
+from options.export_options import ExportedRunOptions, method_words, words_for_testing
 from options.resolve import Options
 from options.test_options import TestOptions, weights_label
 from training.run_folder import run_folder
@@ -45,8 +45,9 @@ class ExportSession:
         self.plan = planned(self.files)
         check_packages({form for form, _ in self.plan})
         direction = ["--direction", run.direction] if run.direction else []
-        self.options = TestOptions().parse([*words_for_testing(run), *direction, "--model", "test", "--dataroot", "."])
         self.folder = run_folder(run.checkpoints_dir, run.name or "")
+        words = [*words_for_testing(run), *direction, *method_words(self.folder), "--dataroot", "."]
+        self.options = TestOptions().parse(words)
         model = load_model(self.options, self.folder)
         self.predictor = Predictor(model, torch.device("cpu"), test_norm=self.options.values["test_norm"])
         self.images = ExportImages(run, self.files, self.options)
@@ -98,6 +99,11 @@ class ExportSession:
         (network,) = self.predictor.networks
         return getattr(network, "inputs", None) or Inputs(self.options.values["input_nc"])
 
+    def _channels(self) -> str:
+        if method_words(self.folder):
+            return "the image's" if self._inputs().plain else ", ".join(self._inputs().names)
+        return "the image's, then its mask: 1 in holes, 0 elsewhere"
+
     def _weights(self) -> pathlib.Path:
         (network,) = self.predictor.model.networks()
         values = self.options.values
@@ -120,7 +126,7 @@ class ExportSession:
             source=f"{values['name']}, {self._weights().name}",
             input_nc=self._inputs().channels,
             output_nc=values["output_nc"],
-            channels="the image's" if self._inputs().plain else ", ".join(self._inputs().names),
+            channels=self._channels(),
             input_range=f"{source.low} {source.high}",
             output_range=f"{target.low} {target.high}",
             scale=self.predictor.scale,

@@ -174,6 +174,11 @@ class Inpaint(TranslationModel):
         """Return whether :meth:`network_input` looks at single pixels, so that it can be cut into tiles."""
         return self.options.hole_start == "black"
 
+    @property
+    def not_exportable(self) -> str:
+        """Return why other programs cannot run the method as it is; empty where they can."""
+        return "" if self.by_pixels else "--hole_start smooth halves an image of any size too often for their formats"
+
     def network_input(self, given: Tensor) -> Tensor:
         """Return what the generator takes (N,C+1,H,W) of an image and its mask."""
         image, mask = split_holes(given)

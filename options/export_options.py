@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 
 from inference.export.settings import ExportFileOptions, planned
 from options.base_options import BaseOptions
 from options.resolve import Options
+from options.saved import load_options
 from options.schema import Component
+from options.test_options import run_fills_holes
 from training.run_folder import run_folder
 from util.errors import UserError
 from util.option import option
@@ -61,3 +64,8 @@ def words_for_testing(run: ExportedRunOptions) -> list[str]:
     words = ["--name", run.name or "", "--checkpoints_dir", run.checkpoints_dir, "--epoch", run.epoch]
     words += ["--load_iter", str(run.load_iter), "--test_norm", run.test_norm]
     return words + (["--plugin", ",".join(run.plugin)] if run.plugin else [])
+
+
+def method_words(folder: pathlib.Path) -> list[str]:
+    """Return the words that open the one generator of a run; one that fills holes opens as it was trained."""
+    return [] if run_fills_holes(load_options(folder) or {}) else ["--model", "test"]

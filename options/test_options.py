@@ -109,8 +109,7 @@ class TestOptions(BaseOptions):
             if not each.is_dir():
                 raise UserError(f"{each}: no such run{_other_runs(each)}; check --name and --checkpoints_dir")
         saved = load_options(folder)
-        trained = (saved or {}).get("model", {}).get("value", "test")
-        fills = _fills_holes(trained, (saved or {}).get("dataset_mode", {}).get("value"))
+        fills = run_fills_holes(saved or {})
         single = {"model": "test"} if given.get("input") and not fills else {}
         if given.get("model") == "test" and fills:
             raise UserError(f"--model test: the run in {folder} fills holes, which takes masks; leave the flag out")
@@ -172,6 +171,12 @@ def _fills_holes(model: str, mode: Any) -> bool:
     """Return whether a method takes images together with masks, as some do with some data sets alone."""
     known = model in MODELS.names() and mode in DATASETS.names()
     return known and hasattr(MODELS.options(model), "fills_holes") and hasattr(DATASETS.options(mode), "draws_holes")
+
+
+def run_fills_holes(saved: dict[str, Any]) -> bool:
+    """Return whether a run takes images together with masks, by the options that it saved."""
+    model, mode = (saved.get(name, {}).get("value") for name in ("model", "dataset_mode"))
+    return _fills_holes(model, mode)
 
 
 def run_names(name: str) -> list[str]:

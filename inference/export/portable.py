@@ -68,14 +68,14 @@ class PortableModel(nn.Module):
         dtype: of the arithmetic between the norm layers, which always compute in float32.
 
     Raises:
-        UserError: the network declares in ``not_exportable`` why it cannot be used outside PyTorch.
+        UserError: the method or network declares in ``not_exportable`` why it cannot be used outside PyTorch.
     """
 
     def __init__(self, predictor: Predictor, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        for network in predictor.model.networks().values():
-            if reason := getattr(network, "not_exportable", ""):
-                raise UserError(f"{type(network).__name__} cannot be exported: {reason}")
+        for part in (predictor.model, *predictor.model.networks().values()):
+            if reason := getattr(part, "not_exportable", ""):
+                raise UserError(f"{type(part).__name__} cannot be exported: {reason}")
         self.model = copy.deepcopy(predictor.model).cpu().float().requires_grad_(False)
         replace_norms(self.model)  # before eval(), which would forget whose statistics the Predictor chose
         self.eval()

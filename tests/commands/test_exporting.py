@@ -6,6 +6,7 @@ import json
 import pathlib
 import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from tests.docs.pages import ROOT, code_blocks
 from util.errors import UserError
 
 onnx = pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
+onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 STEM = "facades_latest_net_G"
 _ALL = ["--format", "onnx,torch_export,safetensors", "--dtype", "int8,fp16,fp32"]
@@ -51,6 +52,32 @@ def files(run: pathlib.Path) -> pathlib.Path:
     torch.set_num_threads(1)
     assert export(run, *_ALL, "--min_psnr", 15).run() == 0  # chance weights feel rounding more than trained ones
     return run / "export"
+
+
+def fill(folder: pathlib.Path, photos: pathlib.Path, tiny: list[str], *more: str) -> pathlib.Path:
+    """Return a run of one step that fills holes."""
+    words = ["--model", "inpaint", "--dataroot", photos, "--checkpoints_dir", folder, "--name", "filler", *tiny]
+    words += ["--netG", "resnet_6blocks", "--ngf", 2, "--lambda_GAN", 0, "--max_steps", 1, *more]
+    TrainingSession(TrainOptions().parse([str(word) for word in words])).run()
+    return folder / "filler"
+
+
+def test_a_run_that_fills_holes_takes_image_and_mask(tmp_path: pathlib.Path, aligned: pathlib.Path, tiny: Any) -> None:
+    torch.set_num_threads(1)
+    run = fill(tmp_path, aligned, tiny)
+    assert export(run, "--format", "onnx").run() == 0
+    session = onnxruntime.InferenceSession(run / "export/filler_latest_net_G.onnx")
+    image, mask = np.random.default_rng(0).random((1, 3, 24, 20), np.float32), np.zeros((1, 1, 24, 20), np.float32)
+    mask[..., 5:9, 7:15] = 1
+    (result,) = session.run(None, {session.get_inputs()[0].name: np.concatenate([image, mask], 1)})
+    assert np.abs(np.where(mask > 0, image, result) - image).max() < 1e-6, "known pixels are given back"
+    assert np.abs(result - image).max() > 0.01
+    assert session.get_modelmeta().custom_metadata_map["channels"].endswith("mask: 1 in holes, 0 elsewhere")
+
+
+def test_a_hole_that_begins_smoothly_is_refused(tmp_path: pathlib.Path, aligned: pathlib.Path, tiny: Any) -> None:
+    with pytest.raises(UserError, match="Inpaint cannot be exported: --hole_start smooth"):
+        export(fill(tmp_path, aligned, tiny, "--hole_start", "smooth"), "--format", "onnx").run()
 
 
 def test_every_file_is_written_and_in_the_table(files: pathlib.Path) -> None:

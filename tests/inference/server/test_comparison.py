@@ -49,12 +49,18 @@ def test_metrics_are_a_table() -> None:
     ]
 
 
+def _zebra(values: np.ndarray, value_range: ValueRange | None = None, top: int = 3) -> dict[str, float]:
+    return {"zebra": float(values.mean()) / 255}
+
+
 @pytest.fixture
 def actions(make_service: Callable[..., Service]) -> Any:
     pytest.importorskip("gradio", reason="the page's library is not installed: requirements-serve.txt")
     from inference.server.page_actions import Actions
 
-    return Actions(make_service(), lambda shown: {"zebra": float(shown.mean()) / 255})  # type: ignore[arg-type]
+    service = make_service()
+    service.classifier = _zebra
+    return Actions(service)
 
 
 def translate(

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.networks.stages import Join, Keep, Stage
+from models.networks.wrapper import Wrapper
 from util.errors import UserError
 
 _PROBE = 64  # pixels; side of the image that tells which layer is the last
@@ -19,10 +20,8 @@ _SILENT = 1e-4
 _TAKEN_OVER = ("test_norm", "not_exportable", "adopt")
 
 
-class Around(nn.Module):
+class Around(Wrapper):
     """(N,input_nc,H,W) -> (N,output_nc,H,W), both in [-1,1], by a network and what is done before and after it.
-
-    Its keys are those of the network, as saved files have them.
 
     Args:
         network: of enlargement 1; with ``residual`` its last layer becomes zero, so that the output is the input.
@@ -57,9 +56,7 @@ class Around(nn.Module):
         self.residual, self.work_scale = residual, work_scale
         _check(network, self.image_nc, output_nc, residual, work_scale)
         self.size_multiple = work_scale * getattr(network, "size_multiple", 1)
-        for name in _TAKEN_OVER:
-            if hasattr(network, name):
-                setattr(self, name, getattr(network, name))
+        self.take_over(_TAKEN_OVER)
         if hasattr(network, "receptive_field"):
             reach: int = network.receptive_field  # type: ignore[assignment]
             self.receptive_field = reach if work_scale == 1 else (reach + 2) * work_scale
@@ -94,15 +91,6 @@ class Around(nn.Module):
             inner = [nn.AvgPool2d(self.work_scale), *inner, nn.Upsample(scale_factor=self.work_scale, mode="bilinear")]
         plain = not self.residual and self.work_scale == 1
         return inner if plain else [image, *inner, Join(image)]
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the network's weights under its own keys."""
-        return self.network.state_dict(*args, **kwargs)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        for key in [key for key in state_dict if key.startswith(prefix)]:
-            state_dict[f"{prefix}network.{key.removeprefix(prefix)}"] = state_dict.pop(key)
-        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 class Plus(nn.Identity):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from models.networks.ranges import from_unit, to_unit
 from models.networks.stages import Join, Keep, Stage
+from models.networks.wrapper import Wrapper
 from util.precision import widened
 
 _TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
@@ -69,18 +70,13 @@ class ToWhole(nn.Identity):
         return lab_to_rgb(rgb_to_lab(x[:, :-2])[0], x[:, -2:])
 
 
-class LabColorizer(nn.Module):
-    """Whole image -> the same lightness in new colours, by a network from L (N,1,H,W) to a, b (N,2,H,W).
-
-    Its keys are those of the network, as saved files have them.
-    """
+class LabColorizer(Wrapper):
+    """Whole image -> the same lightness in new colours, by a network from L (N,1,H,W) to a, b (N,2,H,W)."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        for name in ("size_multiple", "scale", "receptive_field", "test_norm", "not_exportable"):
-            if hasattr(network, name):
-                setattr(self, name, getattr(network, name))
+        self.take_over(("size_multiple", "scale", "receptive_field", "test_norm", "not_exportable"))
         if hasattr(network, "stages"):
             self.stages = self._stages
 
@@ -95,12 +91,3 @@ class LabColorizer(nn.Module):
         whole = Keep()
         inner = self.network.stages()  # type: ignore[operator]
         return [whole, ToLightness(), *inner, Join(whole, channels=True), ToWhole()]
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the network's weights under its own keys."""
-        return self.network.state_dict(*args, **kwargs)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        for key in [key for key in state_dict if key.startswith(prefix)]:
-            state_dict[f"{prefix}network.{key.removeprefix(prefix)}"] = state_dict.pop(key)
-        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -19,6 +19,7 @@ from models.networks.foreign_enlargers import scale_in_name
 from models.networks.mirrored import mirrored_indices
 from models.networks.probing import probe_reach
 from models.networks.ranges import UNIT, UnitRange, from_unit, to_unit
+from models.networks.wrapper import Wrapper
 from util.errors import UserError, one_line
 from util.option import option
 from util.weights import local_weights
@@ -46,11 +47,11 @@ class Known:
     foreign: bool = False
 
 
-class Pretrained(UnitRange):
+class Pretrained(Wrapper, UnitRange):
     """(N,input_nc,H,W) in [0,1] -> (N,output_nc,scale*H,scale*W) by whatever network a weight file holds.
 
-    As built it waits for weights; :meth:`adopt` reads the architecture off them. Its keys are those of the network
-    within, so that what is saved here opens where the file came from.
+    As built it waits for weights; :meth:`adopt` reads the architecture off them. What is saved here opens where
+    the file came from.
     """
 
     def __init__(self, scale: int = 1) -> None:
@@ -94,15 +95,6 @@ class Pretrained(UnitRange):
 
     def initialise(self, generator: torch.Generator | None = None) -> None:
         """Leave the weights as they were read."""
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the network's weights under its own keys."""
-        return super().state_dict(*args, **kwargs) if self.network is None else self.network.state_dict(*args, **kwargs)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        for key in [key for key in state_dict if self.network is not None and key.startswith(prefix)]:
-            state_dict[f"{prefix}network.{key.removeprefix(prefix)}"] = state_dict.pop(key)
-        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 def recognise(state: Mapping[str, Tensor], source: str, scale: int = 1) -> Known:

@@ -18,7 +18,7 @@ from models import MODELS
 from models.base import Batch, Images, Losses, Phase, TranslationModel, split_calls
 from models.builder import Builder
 from models.losses import GAN_MODES
-from models.losses.holes import HoleLoss, feature_distance, total_variation, weighted_l1
+from models.losses.holes import feature_distance, total_variation, weighted_l1
 from models.losses.mix import MixOptions, ReconstructionMix
 from models.losses.pixel import l1, mse
 from models.networks import DISCRIMINATORS, GENERATORS
@@ -274,7 +274,7 @@ class Inpaint(TranslationModel):
 
     def _hole(self, batch: Batch) -> tuple[Tensor, ...]:
         """Return the mask, where the adversarial loss asks for it."""
-        return (split_holes(batch["A"])[1],) if isinstance(self.adversarial, HoleLoss) else ()
+        return (split_holes(batch["A"])[1],) if self.adversarial.needs_hole else ()
 
 
 def _pixels(options: InpaintOptions) -> float:

@@ -33,6 +33,8 @@ class Judge:
 
     def __init__(self, discriminator: nn.Module, adversarial: Any, options: JudgeOptions) -> None:
         self.discriminator, self.adversarial, self.options = discriminator, adversarial, options
+        if adversarial.needs_hole:
+            raise UserError("this --gan_mode looks at holes, which only --model inpaint and its kin have: use lsgan")
         self.augmentation = _augmentation(options, adversarial)
 
     def loss_D(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,8 @@
 
 Every discriminator loss returns (D_real, D_fake); a method's total is their mean. Half-precision logits are
 widened to float32 first. A class says by ``needs_real`` that its generator loss compares with the real images, and by
-``couples_samples`` that it does not decompose into the losses of parts of a batch.
+``couples_samples`` that it does not decompose into the losses of parts of a batch; by ``needs_hole`` that both take the
+mask of the holes too.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def r1_penalty(discriminator: Callable[[Tensor], Outputs], real: Tensor) -> Tens
 class AdversarialLoss:
     """What most losses are: without flags and penalty, a sum over samples, blind to real images in G's turn."""
 
-    needs_real = couples_samples = False
+    needs_real = needs_hole = couples_samples = False
     midpoint: float | None = None  # the logit between fake and real, where a single image's logit says which it is
 
     def __init__(self, options: object = None) -> None:

@@ -49,12 +49,6 @@ def feature_distance(fake: Outputs, real: Outputs) -> Tensor:
     return torch.stack(layers).mean()
 
 
-class HoleLoss(AdversarialLoss):
-    """What the adversarial losses that know the holes have in common."""
-
-    needs_hole = True
-
-
 @dataclass(frozen=True)
 class HolePatchesOptions:
     hole_R1: float = option(
@@ -63,8 +57,10 @@ class HolePatchesOptions:
 
 
 @GAN_MODES.register("hole_patches", options=HolePatchesOptions)
-class HolePatches(HoleLoss):
+class HolePatches(AdversarialLoss):
     """LaMa's non-saturating loss with R1: of a fake only the patches in holes are fake, the others are real."""
+
+    needs_hole = True
 
     def __init__(self, options: HolePatchesOptions) -> None:
         self.weight = options.hole_R1
@@ -94,12 +90,14 @@ class SoftMaskOptions:
 
 
 @GAN_MODES.register("soft_mask", options=SoftMaskOptions)
-class SoftMask(HoleLoss):
+class SoftMask(AdversarialLoss):
     """AOT-GAN's loss (Zeng et al. 2021, arXiv:2104.01431): D finds the softened hole, by least squares.
 
     Real images, and what is far from a hole, should score 1, holes 0. The generator is asked for 1 in holes, by the
     mean over their pixels. Logits are enlarged to the mask's size.
     """
+
+    needs_hole = True
 
     def __init__(self, options: SoftMaskOptions) -> None:
         self.size, self.sigma = options.soft_mask_size | 1, options.soft_mask_sigma

@@ -116,6 +116,12 @@ def test_modes_without_a_verdict_refuse_the_controller(tiny: Words) -> None:
         make(tiny, "--model", "pix2pix", "--gan_mode", "wgangp", "--augment", "color", "--augment_p", "auto")
 
 
+@pytest.mark.parametrize("mode", ["hole_patches", "soft_mask"])
+def test_modes_that_look_at_holes_are_refused_where_there_are_none(tiny: Words, mode: str) -> None:
+    with pytest.raises(UserError, match="looks at holes"):
+        make(tiny, "--model", "pix2pix", "--gan_mode", mode)
+
+
 @pytest.mark.parametrize(
     ("words", "part"),
     [

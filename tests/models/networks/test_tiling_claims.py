@@ -18,6 +18,8 @@ from models.networks.stages import averages_over_the_image, image_wide_norms, ru
 from tests.models.networks.small import BUILT, has, small
 
 SCALES = (1, 2, 4)
+#: see the image as a whole, and so have no receptive field
+WHOLE = {"aot_gan", "deepfillv2", "diffusion", "gin", "lama", "lama_big", "nafnet", "timm_unet"}
 
 
 def build(name: str, **values: object) -> nn.Module:
@@ -71,6 +73,10 @@ def test_other_ways_up_run_in_tiles_too(name: str, kind: str) -> None:
     assert torch.equal(run_stages(network.stages(), x.clone()), network(x.clone()))
     tiles = LayeredRun(network.stages(), TensorSource(x), 8, network.size_multiple, device=x.device).tiles()
     torch.testing.assert_close(assemble(tiles, 16, 32), network(x), rtol=1e-4, atol=1e-5)
+
+
+def test_what_has_no_receptive_field_is_named() -> None:
+    assert {name for name in BUILT if not hasattr(build(name, norm="none"), "receptive_field")} == WHOLE
 
 
 def check_receptive_field(network: Any) -> None:

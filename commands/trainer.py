@@ -112,7 +112,8 @@ def make_trainer(options: Options, updater: Updater, dataset: Any, folder: pathl
     previewer = Previewer(updater, updater.compute.precision, _test_norm(values), bands)
     saver = Saver(updater, folder, options.of(SaveOptions))
     validations = make_validations(options, dataset, previewer, saver)
-    indicators = Indicators(dataset, previewer, values["seed"], paired=bool(dataset.pairs))
+    paired, diagnostics = bool(dataset.pairs), updater.model.diagnostics
+    indicators = Indicators(dataset, previewer, values["seed"], paired=paired, diagnostics=diagnostics)
     display = options.of(DisplayOptions)
     frequencies = Frequencies(display.print_freq, display.display_freq, display.update_html_freq)
     reporter = Reporter(frequencies, previewer, updater.model.loss_names, indicators)

@@ -133,3 +133,7 @@ class Augmentation(nn.Module):
         self.p.add_((self.certainty - self.target).sign() * self.seen / self.images).clamp_(0, 1)
         self.signs.zero_()
         self.seen.zero_()
+
+    def diagnostics(self) -> dict[str, float]:
+        """Return the probability, where it follows D."""
+        return {"augment_p": self.p.item()} if self.adapts else {}

@@ -111,6 +111,14 @@ class TranslationModel(nn.Module):
             if callable(end):
                 end(add_up)
 
+    def diagnostics(self) -> dict[str, float]:
+        """Return what parts tell of their state for the logs; ``augment_p`` of a part ``..._A`` as ``augment_p_A``."""
+        found: dict[str, float] = {}
+        for name, part in self.named_children():
+            tell, (_, mark, side) = getattr(part, "diagnostics", dict), name.partition("_")
+            found |= {what + mark + side: value for what, value in tell().items()}
+        return found
+
     def decide(self, images: Images) -> Images:
         """Return images by label of means over several versions, with what comes of a choice chosen anew.
 

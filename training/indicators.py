@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -32,17 +32,28 @@ class Indicators:
         previewer: that makes the outputs.
         seed: of the run.
         paired: whether an output and its target show the same thing.
+        diagnostics: returns what the method tells of itself by name, such as ``augment_p``; shown, not judged.
     """
 
-    def __init__(self, dataset: LoadsSamples, previewer: Previewer, seed: int, *, paired: bool) -> None:
+    def __init__(
+        self,
+        dataset: LoadsSamples,
+        previewer: Previewer,
+        seed: int,
+        *,
+        paired: bool,
+        diagnostics: Callable[[], Mapping[str, float]] = dict,
+    ) -> None:
         self.dataset, self.previewer, self.seed, self.paired = dataset, previewer, seed, paired
+        self.diagnostics = diagnostics
         self._streaks: dict[str, int] = {}
         self._samples: list[dict[str, Any]] = []
 
     def look(self) -> tuple[dict[str, float], list[str]]:
         """Return the values by name, and a line for each failure that has just become clear."""
         values = self._measure()
-        return values, [line for name in values if (line := self._judge(name, values[name]))]
+        lines = [line for name in values if (line := self._judge(name, values[name]))]
+        return values | dict(self.diagnostics()), lines
 
     def state_dict(self) -> dict[str, int]:
         """Return how often in a row each value was bad."""

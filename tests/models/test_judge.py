@@ -111,6 +111,22 @@ def test_an_image_that_d_judges_differently_changes_the_controller_only_in_good_
     assert before and all(torch.equal(after[key], value) for key, value in before.items())
 
 
+@pytest.mark.parametrize(
+    ("name", "probability", "told"),
+    [
+        ("pix2pix", "auto", {"augment_p"}),
+        ("cycle_gan", "auto", {"augment_p_A", "augment_p_B"}),
+        ("pix2pix", "0.5", set()),
+    ],
+)
+def test_a_probability_that_changes_is_told(tiny: Words, name: str, probability: str, told: set[str]) -> None:
+    model = make(tiny, "--model", name, "--augment", "color", "--augment_p", probability)
+    for part in model.children():
+        if hasattr(part, "p"):
+            part.p.fill_(0.25)  # type: ignore[operator, union-attr]
+    assert model.diagnostics() == dict.fromkeys(told, 0.25)
+
+
 def test_modes_without_a_verdict_refuse_the_controller(tiny: Words) -> None:
     with pytest.raises(UserError, match="--augment_p auto.*vanilla"):
         make(tiny, "--model", "pix2pix", "--gan_mode", "wgangp", "--augment", "color", "--augment_p", "auto")

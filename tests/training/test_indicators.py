@@ -109,6 +109,12 @@ def test_both_directions_of_a_cycle_are_watched() -> None:
     assert {"diversity_A", "diversity_B"} <= set(found)
 
 
+def test_what_the_method_tells_of_itself_is_shown_and_not_judged() -> None:
+    watched = Indicators(Images(same), Translator(same), 0, paired=True, diagnostics=lambda: {"augment_p": -1.0})  # type: ignore[arg-type]
+    assert watched.look()[0]["augment_p"] == -1
+    assert warnings(watched) == [] and "augment_p" not in watched.state_dict()
+
+
 def test_looking_leaves_the_random_numbers_alone() -> None:
     watched = indicators(same, same)
     before = torch.get_rng_state()

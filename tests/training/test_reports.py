@@ -11,7 +11,10 @@ import pytest
 from PIL import Image
 
 import a2b
+from training import reports
+from training.checkpoint import load_state
 from training.loggers import LoggerGroup, Position, SilentLogger, Times
+from training.loggers.jsonl import read
 from training.reports import Frequencies, Reporter
 
 Train = Callable[..., int]
@@ -100,6 +103,20 @@ def test_nothing_is_drawn_for_nobody(loggers: list[Any]) -> None:
     reporter.loggers = LoggerGroup(loggers)
     reporter.step(Position(), Position(1, 1, 1, 1), {}, {}, Times(0.1, 0.0), "run")
     assert previews.count == 0
+
+
+def test_the_probability_of_adaptive_augmentation_stands_beside_the_losses(
+    train: Train, aligned: pathlib.Path, tmp_path: pathlib.Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "_LOOK_IMAGES", 6)
+    where = ["--model", "pix2pix", "--dataroot", aligned, "--checkpoints_dir", tmp_path, "--name", "run"]
+    adapt = ["--augment", "color", "--augment_p", "auto", "--augment_images", 10, "--augment_target", 0]
+    train(*where, *tiny, *adapt, "--n_epochs", 2, "--n_epochs_decay", 0)
+    records = [record["losses"] for record in read(tmp_path / "run" / "losses.jsonl")]
+    told = [losses["augment_p"] for losses in records if "augment_p" in losses]
+    assert len(records) == 12 and len(told) == 2, "not every step, but every look"
+    assert told[-1] == pytest.approx(load_state(tmp_path / "run")["update"]["networks"]["augmentation.p"].item())
+    assert "augment_p: " in (tmp_path / "run" / "loss_log.txt").read_text()
 
 
 @pytest.mark.parametrize("end", [["--n_epochs", 3, "--n_epochs_decay", 0], ["--max_steps", 8]], ids=["whole", "steps"])

@@ -114,10 +114,8 @@ class TestingSession:
         engines = predictor.engines
         if engines is None or engines.choice is None:
             return "fp32"
-        choice = self.ranks.from_first(engines.choice)
-        if choice != engines.choice:
-            engines.use(choice, engines.recorded)
-        return choice.describe()
+        engines.agree(self.ranks.from_first)
+        return engines.choice.describe()
 
     def _fit(self, predictor: Predictor, dataset: Any, count: int) -> str:
         """Choose what fits into ``--time_budget``, alike on all processes, and return it in words.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from data.listing import images_in, output_names
@@ -14,6 +14,8 @@ from data.writers import FileFormat
 from inference.translator import Translator
 from inference.video import VIDEO_SUFFIXES, translate_video
 from util.errors import UserError
+
+Work = Sequence[tuple[pathlib.Path, pathlib.Path]]  # what to read, and where its result goes
 
 _DTYPES = ("uint8", "uint16", "float32")  # that images are read as
 _FLOATS = (".tif", ".tiff", ".npy", ".npz")  # files that may hold any of them, others whole numbers
@@ -28,8 +30,18 @@ class Outcome:
     skipped: int = 0
     failures: list[str] = field(default_factory=list)
 
+    @classmethod
+    def together(cls, outcomes: Iterable[Outcome]) -> Outcome:
+        """Return what several processes have done."""
+        total = cls()
+        for each in outcomes:
+            total.done += each.done
+            total.skipped += each.skipped
+            total.failures += each.failures
+        return total
 
-def list_work(source: pathlib.Path, target: pathlib.Path) -> list[tuple[pathlib.Path, pathlib.Path]]:
+
+def list_work(source: pathlib.Path, target: pathlib.Path) -> Work:
     """Return (file to read, file to write) pairs for a file or a folder; those of a folder lack their suffix.
 
     Raises:
@@ -50,7 +62,7 @@ def list_work(source: pathlib.Path, target: pathlib.Path) -> list[tuple[pathlib.
 
 
 def translate_files(
-    translator: Translator, work: Iterable[tuple[pathlib.Path, pathlib.Path]], *, skip_existing: bool = False
+    translator: Translator, work: Work, *, skip_existing: bool = False
 ) -> Iterator[Outcome]:
     """Translate file by file and yield the outcome so far after each; a file that fails is named and passed over.
 

@@ -18,18 +18,19 @@ from data.readers import read_image, read_info
 from data.sample import fit_channels
 from data.streams import write_blocks
 from data.value_range import DTYPE_RANGES
-from data.writers import as_hwc
+from data.writers import FileFormat, as_hwc, write_image
 from inference.brightness import network_values, painted
 from inference.domain import Domain, fit_domains
 from inference.holes import HoleSource
 from inference.large import LargeFile, fits_in_memory
 from inference.outputs import to_file_values
-from inference.predictor import Predictor
+from inference.predictor import UNCERTAINTY, Predictor
 from util.errors import UserError
 
 if TYPE_CHECKING:
     from PIL import Image
 
+_LOSSY = (".jpg", ".jpeg")
 _UNNAMED = pathlib.Path("image")  # what errors call an image that is in no file
 
 
@@ -73,42 +74,39 @@ class Translator:
         """
         hole = None if mask is None else np.asarray(mask)
         if isinstance(image, np.ndarray):
-            return self._translate(image, hole)
+            return self._translate(image, hole)[0]
         if not _is_pil(image):
             raise TypeError(
                 f"an image as {type(image).__name__}: give a PIL image or a NumPy array; for files there is "
                 "translate.file(source, target)"
             )
-        return _to_pil(self._translate(_from_pil(image, alpha=self.holes is not None), hole))
+        return _to_pil(self._translate(_from_pil(image, alpha=self.holes is not None), hole)[0])
 
     def _translate(
         self, array: np.ndarray, mask: np.ndarray | None = None, path: pathlib.Path = _UNNAMED
-    ) -> np.ndarray:
+    ) -> list[np.ndarray]:
+        """Return the result in file values, and with ``mc_dropout`` its uncertainty behind it."""
         if array.dtype.name not in DTYPE_RANGES:
             raise TypeError(f"an image of {array.dtype}: convert it to uint8, uint16 or float32")
         if array.ndim not in (2, 3) or 0 in array.shape:
             raise UserError(f"image: an array of {array.shape}; give H x W or H x W x C values, at least one pixel")
-        if self.holes is not None:
-            return self._filled(as_hwc(array), mask)
+        images = self.predictor(self._batch(array, mask, path))
         target = self.domains_of(array.dtype.name)[1]
-        result = self.predictor(self._batch(array, path=path))[self.predictor.model.result]
-        values = to_file_values(result[0], target.range, target.format.dtype)
-        if self.luma:
-            values = painted(values, as_hwc(array))
-        return values[..., 0] if array.ndim == 2 and values.shape[2] == 1 else values
+        labels = [label for label in (self.predictor.model.result, UNCERTAINTY) if label in images]
+        result, *others = [to_file_values(images[label][0], target.range, target.format.dtype) for label in labels]
+        values = [self._finished(result, as_hwc(array), mask), *others]
+        return [one[..., 0] if array.ndim == 2 and one.shape[2] == 1 else one for one in values]
 
     def undecided(self, array: np.ndarray) -> dict[str, torch.Tensor]:
         """Return what the model decides by, such as the votes for classes, for H x W x C file values."""
         return self.predictor.undecided(self._batch(array))
 
-    def _filled(self, array: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-        """Return an image H x W x C with its hole filled, its other pixels as they are."""
-        assert self.holes is not None
+    def _finished(self, values: np.ndarray, array: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+        """Return a result H x W x C with what it takes over from the image: colours, or all outside of the hole."""
+        if self.holes is None:
+            return painted(values, array) if self.luma else values
         image, hole = self.holes.find(array, mask)
         known = fit_channels(image, self.channels[1], pathlib.Path("image"), "output_nc")
-        target = self.domains_of(array.dtype.name)[1]
-        result = self.predictor(self._batch(array, mask))[self.predictor.model.result]
-        values = to_file_values(result[0], target.range, target.format.dtype)
         return np.where(hole[..., None], values, known) if values.dtype == known.dtype else values
 
     def _batch(
@@ -159,6 +157,8 @@ class Translator:
 
         ``mask`` is a file with the hole, for a model that fills such, in place of what :class:`HoleSource` finds.
 
+        With ``mc_dropout`` the uncertainty lies beside it as ``NAME_uncertainty``, in the result's depth.
+
         Files too large for memory are read, translated and written in parts. ``target`` appears whole or not at all;
         its suffix gives the format: .png, .tif and .webp without loss, .jpg at quality 95.
 
@@ -178,9 +178,18 @@ class Translator:
             )
             large.translate(target)
             return
-        values = self._translate(read_image(source), None if mask is None else self._read_mask(mask), source)
+        hole = None if mask is None else self._read_mask(mask)
+        result, *uncertainty = self._translate(read_image(source), hole, source)
+        for values in uncertainty:  # first, so that where the result is, all is there
+            write_image(uncertainty_file(target, values), values)
         metadata = read_metadata(source).enlarged(self.predictor.scale)
-        write_blocks(target, values.shape, values.dtype.name, [values], metadata)
+        write_blocks(target, result.shape, result.dtype.name, [result], metadata)
+
+
+def uncertainty_file(target: pathlib.Path, values: np.ndarray) -> pathlib.Path:
+    """Return where the uncertainty of a result goes: beside it, without loss."""
+    suffix = FileFormat(values.dtype.name, values.shape[2]).suffix if target.suffix.lower() in _LOSSY else target.suffix
+    return target.with_name(f"{target.stem}_{UNCERTAINTY}{suffix}")
 
 
 def _is_pil(image: object) -> bool:

@@ -50,6 +50,12 @@ class Engines:
         self.choice, self.recorded = choice, recorded or {}
         self._made.clear()
 
+    def agree(self, from_first: Callable[[Choice | None], Choice | None]) -> None:
+        """Compute as the first of several processes does."""
+        choice = from_first(self.choice)
+        if choice is not None and choice != self.choice:
+            self.use(choice, self.recorded)
+
     def keep(self, choice: Choice) -> None:
         """Say more of how it is computed now, such as how exact that was found to be."""
         self.choice = choice

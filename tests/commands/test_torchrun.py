@@ -130,6 +130,23 @@ def test_testing_is_shared_and_one_page_shows_all(words: Words, alone: torch.Ten
     assert (two / "index.html").read_text().count("_fake_B") == (one / "index.html").read_text().count("_fake_B")
 
 
+def test_the_files_of_a_folder_are_shared(words: Words, alone: torch.Tensor, tmp_path: pathlib.Path) -> None:
+    arguments = words("alone")
+    place = arguments[arguments.index("--checkpoints_dir") : arguments.index("--name")]
+    for number in range(5):
+        values = np.random.default_rng(number).integers(0, 256, (32, 32, 3), np.uint8)
+        write_image(tmp_path / "in" / f"{number}.png", values)
+    (tmp_path / "in" / "9.png").write_bytes(b"no image")
+    command = ["test.py", "--name", "alone", *place, "--gpu_ids", "-1", "--input", str(tmp_path / "in"), "--output"]
+    plain = subprocess.run([sys.executable, *command, str(tmp_path / "1")], cwd=ROOT, timeout=300)
+    done = torchrun(2, [*command, str(tmp_path / "2")])
+    assert plain.returncode == 1 and done.returncode != 0
+    assert done.stdout.count("5 of 6 files translated, 1 failed") == 1, done.stdout + done.stderr[-2000:]
+    assert done.stderr.count("failed: ") == 1 and "9.png" in done.stderr
+    for number in range(5):
+        assert (tmp_path / "2" / f"{number}.png").read_bytes() == (tmp_path / "1" / f"{number}.png").read_bytes()
+
+
 def test_all_folds_are_trained_one_after_the_other(tmp_path: pathlib.Path, tiny: list[str]) -> None:
     for folder, number in itertools.product(("input", "target"), range(4)):
         write_image(tmp_path / f"data/{folder}/{number}.png", np.full((32, 32, 3), 40 * number, np.uint8))

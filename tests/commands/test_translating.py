@@ -9,14 +9,19 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import a2b
+from commands.joined_runs import open_named
 from commands.translating import TranslatingSession
 from data.readers import read_image, read_info
 from data.writers import write_image
-from inference import folders
+from inference import folders, time_budget
+from inference.domain import Domain
+from inference.time_budget import Share, recorded_share
 from models.files import save_networks
+from options.resolve import Options
 from options.test_options import TestOptions
 from util.errors import UserError
 
@@ -101,12 +106,53 @@ def test_what_is_there_is_left_out_without_reading_its_source(
     assert "2 of 3 files translated, 1 were there already" in capsys.readouterr().out
 
 
-def test_the_mean_over_dropout_is_said_to_come_without_its_uncertainty(
-    translate: Callable[..., int], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("dtype", "suffix", "beside"), [("uint8", ".jpg", ".png"), ("uint16", ".tif", ".tif")])
+def test_the_uncertainty_lies_beside_the_mean_in_its_depth(
+    translate: Callable[..., int], tmp_path: pathlib.Path, checkpoints: pathlib.Path,
+    dtype: str, suffix: str, beside: str,
+) -> None:  # fmt: skip
+    image = noise(20, 24, dtype)
+    write_image(tmp_path / "in.png", image)
+    assert translate(tmp_path / "in.png", tmp_path / f"out{suffix}", "--mc_dropout", 3, name="dropping") == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.png", f"out{suffix}", f"out_uncertainty{beside}"]
+    predictor = open_named(dropping(checkpoints, "--mc_dropout", 3)).predictor()
+    whole = Domain.whole(dtype, 3).range
+    batch = {"A": torch.from_numpy(whole.normalize(image)).permute(2, 0, 1)[None]}
+    deviation = (predictor(batch)["uncertainty"][0] + 1) / 2 * whole.high
+    found = read_image(tmp_path / f"out_uncertainty{beside}")
+    assert found.dtype == image.dtype and found.max() > 0
+    assert np.abs(found - deviation.permute(1, 2, 0).numpy()).max() <= 0.51, "rounded to levels"
+
+
+def dropping(checkpoints: pathlib.Path, *words: object) -> Options:
+    given = ["--name", "dropping", "--checkpoints_dir", checkpoints, "--gpu_ids", "-1", "--input", ".", *words]
+    return TestOptions().parse([str(word) for word in given])
+
+
+def test_an_uncertainty_never_takes_the_place_of_a_result(
+    translate: Callable[..., int], tmp_path: pathlib.Path
 ) -> None:
-    write_image(tmp_path / "in.png", noise(20, 24))
-    assert translate(tmp_path / "in.png", tmp_path / "out.png", "--mc_dropout", 2, name="dropping") == 0
-    assert "--dataroot writes the uncertainty too" in capsys.readouterr().err
+    for name in ("v1.2", "v1.2_uncertainty"):
+        write_image(tmp_path / "in" / f"{name}.png", noise(8, 8))
+    with pytest.raises(UserError, match=r"v1\.2_uncertainty is both a result and the uncertainty of .*v1\.2\.png"):
+        translate(tmp_path / "in", tmp_path / "out", "--mc_dropout", 2, name="dropping")
+
+
+def test_an_interrupted_folder_goes_on_with_what_its_time_budget_chose(
+    translate: Callable[..., int], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        write_image(tmp_path / "in" / f"{name}.png", noise(20, 24))
+    words = ("--tta", "x8", "--time_budget", "9s")
+    monkeypatch.setattr(time_budget, "_seconds", lambda *_: 1.0)  # of 2 images: 4 views of each fit
+    assert translate(tmp_path / "in", tmp_path / "out", *words) == 0
+    assert recorded_share(tmp_path / "out") == Share(1, 4)
+    (tmp_path / "out" / "b.png").unlink()
+    monkeypatch.setattr(time_budget, "_seconds", lambda *_: 100.0)  # a busy machine, on which one view would fit
+    assert translate(tmp_path / "in", tmp_path / "out", *words, "--skip_existing") == 0
+    assert (tmp_path / "out" / "a.png").read_bytes() == (tmp_path / "out" / "b.png").read_bytes()
+    assert translate(tmp_path / "in", tmp_path / "out", *words) == 0
+    assert recorded_share(tmp_path / "out") == Share(1, 1), "begun anew"
 
 
 def test_tiles_give_the_same_file(translate: Callable[..., int], tmp_path: pathlib.Path) -> None:

@@ -10,6 +10,7 @@ from commands.build import build_dataset
 from data.loader import sample_seed
 from data.protocol import Labels
 from evaluation.metrics import load_lpips
+from evaluation.structure import has_all_scales
 from inference.domains import Domains
 from options.resolve import Options
 from training.previews import Previewer
@@ -43,17 +44,27 @@ def make_validations(options: Options, training: Any, previewer: Previewer, save
     frequency = chosen.val_freq or _USUAL_FREQUENCY
     count = min(len(dataset), chosen.val_images or len(dataset))
     lpips = load_lpips(chosen.lpips_weights) if dataset.pairs else None
-    if chosen.best_metric == "lpips" and lpips is None:
-        raise UserError("--best_metric lpips: there are no weights for it; name a file by --lpips_weights")
-    if chosen.best_metric == "accuracy" and not isinstance(getattr(dataset, "protocol", None), Labels):
-        raise UserError("--best_metric accuracy: only --dataset_mode labelled has classes to be right about")
-    if chosen.best_metric.endswith("_y") and not hasattr(getattr(dataset, "protocol", None), "luma"):
-        raise UserError(f"--best_metric {chosen.best_metric}: only --dataset_mode super_resolution is measured in Y")
     domains = Domains(dataset.ranges, dataset.formats, previewer.updater.model.visuals)
     validator = Validator(dataset, domains, previewer, options.values["seed"], count, chosen.best_metric, lpips)
+    if dataset.pairs and (reason := _unmeasurable(validator)):
+        raise UserError(f"--best_metric {chosen.best_metric}: {reason}")
     best = f"best by {chosen.best_metric}" if dataset.pairs else "pictures only, since there are no pairs to measure"
     print(f"validation: {count} images of phase val every {frequency} epochs, {best}; --val_freq 0 for none")
     return Validations(validator, saver, chosen, frequency)
+
+
+def _unmeasurable(validator: Validator) -> str:
+    """Return why the data or the machine cannot give the metric that decides; empty where they can."""
+    metric, protocol = validator.metric, getattr(validator.dataset, "protocol", None)
+    if metric == "lpips" and validator.lpips is None:
+        return "there are no weights for it; name a file by --lpips_weights"
+    if metric == "accuracy" and not isinstance(protocol, Labels):
+        return "only --dataset_mode labelled has classes to be right about"
+    if metric.endswith("_y") and not hasattr(protocol, "luma"):
+        return "only --dataset_mode super_resolution is measured in Y"
+    if metric == "ms_ssim" and not validator.has_target(has_all_scales):
+        return "no image of the val split has more than 160 pixels a side; use ssim"
+    return ""
 
 
 def _open(options: Options, chosen: ValidationOptions, training: Any) -> Any:

@@ -29,12 +29,17 @@ def structural_similarity(fake: np.ndarray, real: np.ndarray, valid: np.ndarray,
     return float((luminance * contrast)[counted].mean())
 
 
+def has_all_scales(shape: tuple[int, ...]) -> bool:
+    """Return whether an image of this height and width has windows at all five scales, as MS-SSIM needs."""
+    return min(shape) > _LEAST
+
+
 def multiscale(fake: np.ndarray, real: np.ndarray, valid: np.ndarray) -> dict[str, float]:
     """Return ``ms_ssim`` (Wang et al. 2003), of windows within the image; nothing up to 160 pixels a side.
 
     A scale that anticorrelates counts as 0.
     """
-    if min(valid.shape) <= _LEAST:
+    if not has_all_scales(valid.shape):
         return {}
     product = 1.0
     for scale, weight in enumerate(_WEIGHTS):

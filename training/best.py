@@ -8,12 +8,12 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from evaluation.table import LOWER_IS_BETTER
 from training.loggers import Position
 from util.errors import UserError
 from util.files import write_text
 
 FILE, LABEL = "best.json", "best"
-_HIGHER_IS_BETTER = ("psnr", "ssim", "psnr_y", "ssim_y", "accuracy")
 
 
 class Best:
@@ -31,11 +31,16 @@ class Best:
     def cost(self, scores: Mapping[str, float]) -> float:
         """Return the metric as a number that is better when smaller; infinite where it could not be computed."""
         value = scores.get(self.metric, math.nan)
-        return math.inf if math.isnan(value) else -value if self.metric in _HIGHER_IS_BETTER else value
+        return math.inf if math.isnan(value) else value if self.metric in LOWER_IS_BETTER else -value
 
     def improves(self, cost: float) -> bool:
         """Return whether this cost would be the best so far."""
         return cost < self.state["cost"]
+
+    @property
+    def is_known(self) -> bool:
+        """Return whether any validation so far gave the metric a value."""
+        return self.state["cost"] < math.inf
 
     def observe(self, cost: float) -> bool:
         """Take one validation's cost; return whether it is the best so far."""

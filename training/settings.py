@@ -88,6 +88,9 @@ class SaveOptions:
     )
 
 
+BEST_METRICS = ("psnr", "ssim", "ms_ssim", "rmse", "mae", "lpips", "psnr_y", "ssim_y", "accuracy")
+
+
 @dataclass(frozen=True)
 class ValidationOptions:
     """Measuring on the val split while training, and what follows from it."""
@@ -101,8 +104,9 @@ class ValidationOptions:
     val_images: int | None = option(None, "validate on the first so many images; inf for all", minimum=1)
     best_metric: str = option(
         "psnr",
-        "which metric on the val split decides what best_net_*.pth holds, and when to stop early",
-        choices=("psnr", "ssim", "rmse", "mae", "lpips", "psnr_y", "ssim_y", "accuracy"),
+        "which metric on the val split decides what best_net_*.pth holds, and when to stop early; ms_ssim needs images "
+        "of more than 160 pixels a side",
+        choices=BEST_METRICS,
     )
     early_stop: int = option(0, "stop after so many validations in a row without a better one; 0 for never", minimum=0)
     lpips_weights: str | None = option(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from typing import Any
 
+from evaluation.measurement import Row
 from training.best import Best, write_best
 from training.loggers import LoggerGroup, Position, Times
 from training.saving import Saver
-from training.settings import ValidationOptions
+from training.settings import BEST_METRICS, ValidationOptions
 from training.validator import Validation, Validator, Variant
+from util.errors import UserError
 
 
 class Validations:
@@ -35,7 +39,7 @@ class Validations:
         """Validate; return the cost by the best of plain and averaged weights, None where nothing is measured.
 
         Raises:
-            UserError: the disk takes no more.
+            UserError: the disk takes no more, or the first validation has no value of the metric.
         """
         found = self.validator.run()
         self.last_step = position.step
@@ -47,11 +51,23 @@ class Validations:
     def _judge(self, found: Validation, position: Position) -> float:
         costs = {variant: self.best.cost(row) for variant, row in found.scores.items() if variant.usual}
         winner = min(costs, key=lambda variant: costs[variant])
+        if costs[winner] == math.inf:
+            self._tell_unmeasured(found.scores[winner])
         if self.best.improves(costs[winner]):  # written first: what cannot be written is not remembered as the best
             value = found.scores[winner][self.best.metric]
             self.saver.updater.ranks.first_does(lambda: self._keep(winner, value, position))
         self.best.observe(costs[winner])
         return costs[winner]
+
+    def _tell_unmeasured(self, row: Row) -> None:
+        """Say that the metric has no value; UserError where it never had one though others have."""
+        metric, found = self.best.metric, [name for name in BEST_METRICS if not math.isnan(row.get(name, math.nan))]
+        if found and not self.best.is_known:
+            fix = f"use {', '.join(found)}"
+            raise UserError(f"--best_metric {metric}: no image of the val split can be measured by it; {fix}")
+        if self.saver.updater.ranks.first:
+            line = f"warning: this validation has no {metric} (no finite pixels?), so it is no candidate for the best"
+            print(line, file=sys.stderr)
 
     def _keep(self, winner: Variant, value: float, position: Position) -> None:
         self.saver.save_best(averaged=winner.averaged)

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,6 +108,11 @@ class Validator:
         seconds = (time.perf_counter() - began) / max(1, self.count * len(variants))
         measured = {variant: row for variant, row in scores.items() if row}
         return Validation(measured, pictures, seconds, dict(self._beside or {}))
+
+    def has_target(self, fits: Callable[[tuple[int, ...]], bool]) -> bool:
+        """Return whether any of the processes reads a target whose height and width ``fits``."""
+        here = any(fits(sample["B"].shape[-2:]) for _, sample in self._samples())
+        return self.previewer.updater.ranks.any(here)
 
     def variants(self) -> list[Variant]:
         """Return the variants to measure, the plain and usual one first."""

@@ -8,8 +8,10 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from commands.testing import TestingSession
 from options.test_options import TestOptions
@@ -174,3 +176,21 @@ def test_a_metric_without_its_weights_is_refused(
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     with pytest.raises(UserError, match="--best_metric lpips: .*--lpips_weights"):
         train(*words("run", "--val_freq", 1, "--best_metric", "lpips"))
+
+
+def test_ms_ssim_needs_large_images_and_says_so_at_the_start(
+    train: Train, words: Words, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = ["--val_freq", 1, "--n_epochs_decay", 0, "--best_metric", "ms_ssim"]
+    with pytest.raises(UserError, match="--best_metric ms_ssim: .*160 pixels a side; use ssim"):
+        train(*words("small", *chosen))
+    assert not (tmp_path / "small" / "losses.jsonl").exists()
+    for split in ("train", "val"):
+        (tmp_path / "large" / split).mkdir(parents=True)
+        ramp = np.tile(np.arange(352, dtype=np.uint8) // 2, (176, 1))
+        Image.fromarray(ramp).convert("RGB").save(tmp_path / "large" / split / "0.png")
+    train(*words("large_run", *chosen, data=tmp_path / "large"))
+    best = json.loads((tmp_path / "large_run" / "best.json").read_text())
+    (record,) = validations(tmp_path / "large_run")
+    assert best["metric"] == "ms_ssim"
+    assert best["value"] == pytest.approx(record["losses"]["val_ms_ssim"], rel=1e-4)

@@ -15,7 +15,8 @@ from training.loggers import Position
 
 @pytest.mark.parametrize(
     ("metric", "better", "worse"),
-    [("psnr", 30, 20), ("ssim", 0.9, 0.8), ("rmse", 1, 2), ("mae", 1, 2), ("lpips", 0.1, 0.2), ("psnr", math.inf, 40)],
+    [("psnr", 30, 20), ("ssim", 0.9, 0.8), ("rmse", 1, 2), ("mae", 1, 2), ("lpips", 0.1, 0.2), ("psnr", math.inf, 40)]
+    + [(metric, 0.9, 0.8) for metric in ("ms_ssim", "ssim_y", "accuracy")],
 )
 def test_each_metric_has_its_direction(metric: str, better: float, worse: float) -> None:
     best = Best(metric)
@@ -28,6 +29,8 @@ def test_what_could_not_be_measured_is_never_the_best() -> None:
     best = Best("psnr")
     assert not best.observe(best.cost({"psnr": math.nan}))
     assert not best.observe(best.cost({"ssim": 1.0}))
+    assert not best.is_known
+    assert best.observe(best.cost({"psnr": 1.0})) and best.is_known
 
 
 @given(st.lists(st.floats(0, 40), min_size=1, max_size=30), st.integers(1, 5), st.data())

@@ -9,6 +9,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
+from data.exif import exif_of_tiff
 from data.png_rows import PngRows
 
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # what such files begin with
@@ -25,7 +26,7 @@ class Metadata:
         icc: its colour profile.
         exif: without the orientation, which is applied.
         density: pixels per metre, to the right and down.
-        description: of a TIFF, in words.
+        description: in words, for a TIFF.
     """
 
     icc: bytes = b""
@@ -57,7 +58,8 @@ def read_metadata(path: pathlib.Path) -> Metadata:
             exif, dpi = image.getexif(), image.info.get("dpi")
             sideways = exif.pop(0x0112, 1) >= 5
             density = _density(dpi[0] / INCH, dpi[1] / INCH, sideways) if dpi else None
-            return Metadata(image.info.get("icc_profile") or b"", exif.tobytes() if len(exif) else b"", density)
+            told = exif.tobytes() if len(exif) else b""
+            return Metadata(image.info.get("icc_profile") or b"", told, density, _plain(exif.get(0x010E)))
     return Metadata()
 
 
@@ -83,9 +85,15 @@ def _tiff_metadata(path: pathlib.Path) -> Metadata:
     if unit and 282 in values and 283 in values:
         across, down = (values[code][0] / values[code][1] / unit for code in (282, 283))
         density = _density(across, down, values.get(274, 1) >= 5)
-    description = values.get(270, "") if not layout else ""
-    plain = description if isinstance(description, str) and description.isascii() else ""
-    return Metadata(values.get(34675, b""), density=density, description=plain)
+    plain = _plain(values.get(270)) if not layout else ""
+    exif = b""
+    with contextlib.suppress(Exception):  # the rest is worth keeping
+        exif = exif_of_tiff(path)
+    return Metadata(values.get(34675, b""), exif, density, plain)
+
+
+def _plain(description: object) -> str:
+    return description if isinstance(description, str) and description.isascii() else ""
 
 
 def _density(across: float, down: float, sideways: bool = False) -> tuple[float, float] | None:

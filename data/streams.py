@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
+from data.exif import SOFTWARE, append, parts_of, tags_of
 from data.metadata import INCH, TIFF, Metadata
 from data.png_rows import PngRows, write_png
 from data.readers import read_image
@@ -24,6 +25,7 @@ from util.files import atomic_file
 
 _ROWS = 256
 _TILE = 256  # pixels; side of the tiles of TIFFs that are written
+_LARGE_TIFF = 4 * 10**9  # bytes; more needs 64-bit offsets
 
 
 class Block(NamedTuple):
@@ -180,8 +182,9 @@ def _write_tiff(
     import tifffile
 
     grey, density = shape[2] == 1, metadata.density
-    large = int(np.prod(shape)) * np.dtype(dtype).itemsize > 4 * 10**9
-    with tifffile.TiffWriter(cast(BinaryIO, _Nameless(file)), bigtiff=large) as writer:
+    large = int(np.prod(shape)) * np.dtype(dtype).itemsize > _LARGE_TIFF
+    texts, directories = parts_of(metadata.exif)
+    with tifffile.TiffWriter(cast(BinaryIO, _Nameless(file)), bigtiff=large, byteorder="<") as writer:
         writer.write(
             _tiff_tiles(_rows_of(blocks, _TILE), grey),
             shape=shape[:2] if grey else shape,
@@ -197,7 +200,10 @@ def _write_tiff(
             description=metadata.description or None,
             resolution=(density[0] / 100, density[1] / 100) if density else None,
             resolutionunit="CENTIMETER" if density else None,
+            software=texts.get(SOFTWARE),
+            extratags=tags_of(texts),
         )
+    append(file, directories, large=large)
 
 
 class _Nameless:

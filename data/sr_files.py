@@ -26,7 +26,7 @@ def list_scaled_pairs(common: CommonDataOptions, scale: int, phase: str) -> list
     """Return the pairs of one phase; where no inputs are given a pair's source is its target.
 
     Raises:
-        UserError: folders are missing, or an image has no partner; naming it.
+        UserError: folders are missing, or an image of either folder has no partner, in whatever phase; naming it.
     """
     files, names = domain_files(common, common.dir_B or ".", phase)
     if common.dir_A is None:
@@ -35,13 +35,18 @@ def list_scaled_pairs(common: CommonDataOptions, scale: int, phase: str) -> list
         raise UserError(
             f"--dir_A {common.dir_A}: names the low-resolution images, so name the high-resolution ones by --dir_B"
         )
-    folder, whole = locate(data_root(common), common.dir_A, phase)
+    root = data_root(common)
+    (folder, whole), (_, targets_whole) = locate(root, common.dir_A, phase), locate(root, common.dir_B, phase)
     found = by_stem(images_in(folder, "the low-resolution image of every image"), folder)
-    named = zip(names, files, strict=True)
-    pairs = [Pair(name, _small(name, path, found, scale, folder), path) for name, path in named]
-    if not whole and common.max_dataset_size is None:
-        _check_all_used(pairs, found)
-    return pairs
+
+    def paired(files: Sequence[pathlib.Path], names: Sequence[str]) -> list[Pair]:
+        named = zip(names, files, strict=True)
+        return [Pair(name, _small(name, path, found, scale, folder), path) for name, path in named]
+
+    if whole == targets_whole and common.max_dataset_size is None:
+        complete = domain_files(common, common.dir_B, "all") if whole else (files, names)
+        _check_all_used(paired(*complete), found)
+    return paired(files, names)
 
 
 def _small(

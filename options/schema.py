@@ -31,6 +31,8 @@ class Flag:
         """Return ``value`` (text, or a YAML scalar) in the flag's type; UserError naming flag, value and fix."""
         if value is None or (self.optional and str(value).lower() in _NOTHING):
             return self._nothing(value, source)
+        if self.optional and value == "":
+            raise UserError(f"{source}: --{self.name} '' is empty; give a value, or leave the flag out")
         if self.info.auto and str(value).lower() == "auto":
             return 0
         converted = self._typed(value, source)

@@ -29,4 +29,7 @@ class Parser(argparse.ArgumentParser):
             name = unknown[0].partition("=")[0]
             flags = [flag for action in self._actions for flag in action.option_strings]
             raise UserError(f"{self.prog}: unknown argument {name}{did_you_mean(name, flags)}")
+        empty = [name for name, value in vars(parsed).items() if value == ""]
+        if empty:
+            raise UserError(f"{self.prog}: --{empty[0]} '' is empty; give a value, or leave the flag out")
         return parsed, unknown

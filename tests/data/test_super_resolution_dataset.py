@@ -183,6 +183,23 @@ def test_damaged_images_of_equal_size(folders: pathlib.Path) -> None:
     assert sample["A"].shape == sample["B"].shape == (3, 9, 9) and not dataset.protocol.shrunken
 
 
+def _other_phase(folders: pathlib.Path, name: str) -> str:
+    """Return a phase whose part of the folder, which is split by names, does not hold an image."""
+    dataset = _open(folders, 2, train=False, dir_B="HR", phase="test")
+    return "train" if name in dataset.names else "test"
+
+
+@pytest.mark.parametrize("phase", ["all", "train", "test"])
+def test_a_small_image_of_no_large_one_is_named_in_folders_that_are_not_split_yet(
+    folders: pathlib.Path, phase: str
+) -> None:
+    write_image(folders / "LR/X2/0009x2.png", _image(12, 18))
+    assert "0009x2.png: no high-resolution image belongs to it (1 of 5 files)" in _say(
+        folders, dir_A="LR/X2", dir_B="HR", phase=phase
+    )
+    assert len(_open(folders, 2, train=False, dir_A="LR/X2", dir_B="HR", phase="all", max_dataset_size=2)) == 2
+
+
 def _say(folders: pathlib.Path, scale: int = 2, **flags: Any) -> str:
     with pytest.raises(UserError) as caught:
         _open(folders, scale, **flags)
@@ -204,6 +221,7 @@ def test_mistakes_are_one_line(folders: pathlib.Path) -> None:
     assert "0002x2.png: 18x11 pixels" in _say(folders, **given) and "--scale 2 part is 18x12" in _say(folders, **given)
     (folders / "LR/X2/0002x2.png").unlink()
     assert "neither '0002x2' nor '0002' in" in _say(folders, **given)
+    assert "neither '0002x2' nor '0002' in" in _say(folders, **given | {"phase": _other_phase(folders, "0002")})
     assert "--direction BtoA" in _say(folders, direction="BtoA")
     assert "--preprocess resize_and_crop" in _say(folders, preprocess="resize_and_crop")
     assert "--input_nc 1 and --output_nc 3" in _say(folders, input_nc=1)

@@ -160,6 +160,7 @@ WRONG = {
     "--netG nafnet --naf_encoder 1,two": "--naf_encoder two is not a whole number",
     "--netG autoencoder_linear --ae_widths 24,0": "--ae_widths 0 is too small; the least is 1",
     "--batch_size 0": "too small; the least is 1",
+    "--dir_A=": "--dir_A '' is empty; give a value, or leave the flag out",
     "--beta1 1.5": "too large",
     "--lr -1": "too small",
     "--lr nan": "--lr",

@@ -141,6 +141,7 @@ def test_split_by_a_pattern(call, tmp_path):
         (("--dir_A", "/etc", "--dir_B", "b"), "relative to"),
         (("--dir_A", "../a", "--dir_B", "b"), "relative to"),
         (("--dir_A", "a", "--dir_B", "a"), "two different"),
+        (("--dir_A", "", "--dir_B", ""), "--dir_A '' is empty"),
         (("--out", "{root}/below"), "inside"),
     ],
 )

@@ -12,9 +12,9 @@ class ComputeOptions:
     """In which arithmetic, memory layout and form the networks run."""
 
     precision: str = option(
-        "fp32",
+        "auto",
         "arithmetic of the networks; weights stay fp32. bf16 and fp16 are faster where the machine has units for them; "
-        "auto: bf16 where it has",
+        "auto: bf16 where it has, else fp32",
         choices=("auto", "fp32", "tf32", "bf16", "fp16"),
     )
     channels_last: bool | None = option(

@@ -114,9 +114,12 @@ def choose_compute(options: ComputeOptions, device: torch.device) -> Compute:
     Raises:
         UserError: the machine cannot compute in that precision.
     """
+    fastest, why = fastest_precision(device)
     precision, reason = options.precision, "as --precision says"
     if precision == "auto":
-        precision, reason = fastest_precision(device)
+        precision, reason = fastest, why
+    elif precision == "bf16" != fastest:  # a run that was begun on another machine
+        reason = f"{reason}, but {why}; --precision fp32 is faster here"
     if precision in ("tf32", "fp16") and device.type != "cuda":
         raise UserError(f"--precision {precision} needs an NVIDIA GPU; use bf16, fp32 or auto")
     layout = options.channels_last

@@ -63,6 +63,9 @@ def test_what_the_flags_leave_open_is_settled_by_what_the_processor_has(monkeypa
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {}, raising=False)
     plain = choose_compute(ComputeOptions("auto"), cpu)
     assert (plain.precision, plain.channels_last) == ("fp32", False)
+    begun_elsewhere = choose_compute(ComputeOptions("bf16"), cpu)
+    assert begun_elsewhere.precision == "bf16"
+    assert "no bf16 units; --precision fp32 is faster here" in begun_elsewhere.line()
 
 
 def test_flags_win_over_what_is_fastest() -> None:

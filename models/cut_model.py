@@ -85,6 +85,7 @@ class CUT(TranslationModel):
                 f"--input_nc {channels.A} and --output_nc {channels.B}: outputs pass the generator's first layers "
                 "as inputs do, so both need as many channels; use --model cycle_gan for others"
             )
+        _check_weights(options)
         self.D = build.discriminator(channels.B)
         self.adversarial = build.adversarial_loss()
         self.judge = Judge(self.D, self.adversarial, options)
@@ -162,6 +163,15 @@ class CUT(TranslationModel):
         queries = self.F.project(made, places)
         terms = [patch_nce(query, key, self.options.nce_T) for query, key in zip(queries, keys, strict=True)]
         return torch.stack(terms).mean()
+
+
+def _check_weights(options: CUTOptions) -> None:
+    if not options.lambda_GAN:
+        raise UserError("--lambda_GAN 0: nothing makes outputs look like B then; give a weight, or leave the flag out")
+    if not options.lambda_NCE:
+        raise UserError(
+            "--lambda_NCE 0: nothing ties an output to its input then; give a weight, or use --model cycle_gan"
+        )
 
 
 def _mirrored(x: Tensor, where: Tensor | None) -> Tensor:

@@ -63,12 +63,16 @@ class Distillation(TranslationModel):
         self._teacher = (teacher,)
 
     def forward(self, batch: Batch) -> Images:
-        """Return the student's image and, in training, the teacher's."""
-        images = {"fake_B": self.G(batch["A"])}
-        if self._teacher and self.training:
-            with torch.no_grad():
-                images["teacher_B"] = self._teacher_for(batch["A"])(batch["A"])
-        return images
+        """Return the student's image and, in training, the teacher's; with ``--lambda_features`` "unlike", (N,)."""
+        x = batch["A"]
+        if not (self._teacher and self.training):
+            return {"fake_B": self.G(x)}
+        run = with_feature_maps if self.options.lambda_features else _without_feature_maps
+        fake, found = run(self.G, x)
+        with torch.no_grad():
+            taught, wanted = run(self._teacher_for(x), x)
+        images = {"fake_B": fake, "teacher_B": taught}
+        return images | ({"unlike": activity(found, wanted)} if self.options.lambda_features else {})
 
     def phases(self) -> tuple[Phase, ...]:
         return (Phase("G", ("G",), self.loss_G, through_images=True),)
@@ -79,9 +83,7 @@ class Distillation(TranslationModel):
         if weights.lambda_teacher:
             losses["G_teacher"] = weights.lambda_teacher * l1(fake, images["teacher_B"])
         if weights.lambda_features:
-            with torch.no_grad():
-                wanted = feature_maps(self._teacher_for(batch["A"]), batch["A"])
-            losses["G_features"] = weights.lambda_features * activity(feature_maps(self.G, batch["A"]), wanted)
+            losses["G_features"] = weights.lambda_features * images["unlike"].mean()
         return losses | (self.reconstruction(fake, batch["B"], batch.get("B_mask")) if self.paired else {})
 
     def _teacher_for(self, x: Tensor) -> nn.Module:
@@ -89,8 +91,8 @@ class Distillation(TranslationModel):
         return self._teacher[0].to(x.device, x.dtype)
 
 
-def feature_maps(network: nn.Module, x: Tensor) -> dict[Size, Tensor]:
-    """Run a network on (N,C,H,W); return of each height and width below the image's the last convolution's output."""
+def with_feature_maps(network: nn.Module, x: Tensor) -> tuple[Tensor, dict[Size, Tensor]]:
+    """Run a network on (N,C,H,W) once; return its image, and the last convolution's output of each smaller size."""
     found: dict[Size, Tensor] = {}
 
     def keep(_: nn.Module, __: object, output: Tensor) -> None:
@@ -100,23 +102,26 @@ def feature_maps(network: nn.Module, x: Tensor) -> dict[Size, Tensor]:
     convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
     hooks = [layer.register_forward_hook(keep) for layer in convolutions]
     try:
-        network(x)
+        return network(x), found
     finally:
         for hook in hooks:
             hook.remove()
-    return found
+
+
+def _without_feature_maps(network: nn.Module, x: Tensor) -> tuple[Tensor, dict[Size, Tensor]]:
+    return network(x), {}
 
 
 def activity(student: Mapping[Size, Tensor], teacher: Mapping[Size, Tensor]) -> Tensor:
-    """Return how unlike the places are where two networks are active, a scalar: the mean over the sizes both have.
+    """Return how unlike the places are where two networks are active, (N,): the mean over the sizes both have.
 
     UserError where they have none in common.
     """
     common = student.keys() & teacher.keys()
     if not common:
         raise UserError("--lambda_features: --teacher and --netG have no feature maps of one size; leave it out")
-    distances = [(_places(student[size]) - _places(teacher[size])).square().sum(1).mean() for size in sorted(common)]
-    return torch.stack(distances).mean()
+    distances = [(_places(student[size]) - _places(teacher[size])).square().sum(1) for size in sorted(common)]
+    return torch.stack(distances).mean(0)
 
 
 def _places(features: Tensor) -> Tensor:

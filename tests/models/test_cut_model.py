@@ -108,6 +108,8 @@ def test_patches_are_the_samples_own(tiny: list[str]) -> None:
         (["--nce_layers", "0,99"], "--nce_layers 99: the generator's layers are 0 to"),
         (["--nce_layers", "0,four"], "--nce_layers four is not a whole number"),
         (["--input_nc", "1"], "--input_nc 1 and --output_nc 3"),
+        (["--lambda_NCE", "0"], "--lambda_NCE 0: nothing ties an output to its input"),
+        (["--lambda_GAN", "0"], "--lambda_GAN 0: nothing makes outputs look like B"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_in_one_line(tiny: list[str], words: list[str], part: str) -> None:

@@ -13,7 +13,7 @@ from torch import nn
 from commands.build import build_model
 from commands.teacher import normalise_by_image
 from inference.predictor import use_image_statistics
-from models.distill_model import activity, feature_maps
+from models.distill_model import activity, with_feature_maps
 from options.train_options import TrainOptions
 from tests.training.runs import teacher
 from training.settings import OptimizerOptions, StepOptions
@@ -49,6 +49,31 @@ def test_a_copy_of_the_teacher_has_nothing_to_learn(tiny: list[str]) -> None:
     assert all(value.item() == pytest.approx(0, abs=1e-5) for value in model.loss_G(data, model(data)).values())
 
 
+def test_each_network_runs_once_a_step(tiny: list[str]) -> None:
+    model, calls = make(tiny, "--lambda_features", "10"), list[str]()
+    model.G.register_forward_hook(lambda *_: calls.append("student"))
+    model._teacher[0].register_forward_hook(lambda *_: calls.append("teacher"))
+    updater = Updater(model, OptimizerOptions(), StepOptions(), 0, Compute(torch.device("cpu")))
+    for number in range(2):
+        updater.step(batch(), number)
+    assert calls == ["student", "teacher"] * 2
+
+
+def test_one_run_gives_the_gradient_of_a_run_for_images_and_one_for_features(tiny: list[str]) -> None:
+    model = make(tiny, "--lambda_features", "10").double()
+    data = {key: value.double() if torch.is_tensor(value) else value for key, value in batch().items()}
+    torch.stack(list(model.loss_G(data, model(data)).values())).sum().backward()
+    found = [p.grad for p in model.G.parameters()]
+    model.G.zero_grad(set_to_none=True)
+    master = model._teacher_for(data["A"])
+    (100 * (model.G(data["A"]) - master(data["A"])).abs().mean()).backward()
+    student, wanted = (with_feature_maps(network, data["A"])[1] for network in (model.G, master))
+    (10 * activity(student, wanted).mean()).backward()
+    for ours, parameter in zip(found, model.G.parameters(), strict=True):
+        torch.testing.assert_close(ours, parameter.grad)
+    assert any(gradient.abs().max() > 1e-6 for gradient in found if gradient is not None)
+
+
 def test_targets_count_when_they_are_weighted(tiny: list[str]) -> None:
     assert not make(tiny).paired
     model, data = make(tiny, "--lambda_L1", "3"), batch()
@@ -69,7 +94,9 @@ def test_activity_compares_places_and_not_widths() -> None:
 
 def test_feature_maps_are_the_last_of_each_size_below_the_images() -> None:
     layers = [nn.Conv2d(1, 1, 1), nn.Conv2d(1, 2, 2, 2), nn.Conv2d(2, 3, 1), nn.ConvTranspose2d(3, 1, 2, 2)]
-    maps = feature_maps(nn.Sequential(*layers), torch.zeros(1, 1, 4, 4))
+    network, x = nn.Sequential(*layers), torch.rand(1, 1, 4, 4)
+    image, maps = with_feature_maps(network, x)
+    assert torch.equal(image, network(x))
     assert {size: value.shape[1] for size, value in maps.items()} == {(2, 2): 3}
     assert not any(layer._forward_hooks for layer in layers)
 

@@ -31,9 +31,28 @@ def interval(values: np.ndarray, level: float = 0.95, *, root: bool = False) -> 
     Args:
         root: whether the mean is that of the squares, under a root.
     """
-    means = np.concatenate(list(_means(values**2 if root else values)))
-    low, high = np.percentile(np.sqrt(means) if root else means, (50 * (1 - level), 50 * (1 + level)))
+    return _ends(_resampled(values, root), level)
+
+
+def interval_of_difference(
+    values: np.ndarray, others: np.ndarray, level: float = 0.95, *, root: bool = False
+) -> tuple[float, float]:
+    """Return as :func:`interval` that of the mean of ``values`` less that of ``others``, which belong to them in order.
+
+    The same images are drawn for both, so that what one image is harder than another does not count.
+    """
+    return _ends(_resampled(values, root) - _resampled(others, root), level)
+
+
+def _ends(means: np.ndarray, level: float) -> tuple[float, float]:
+    low, high = np.percentile(means, (50 * (1 - level), 50 * (1 + level)))
     return float(low), float(high)
+
+
+def _resampled(values: np.ndarray, root: bool) -> np.ndarray:
+    """Return the means of all draws, which are the same for as many values."""
+    means = np.concatenate(list(_means(values**2 if root else values)))
+    return np.sqrt(means) if root else means
 
 
 def _means(values: np.ndarray) -> Iterator[np.ndarray]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.bootstrap import interval, intervals
+from evaluation.bootstrap import interval_of_difference, intervals
 from evaluation.metrics import mean_row
 from evaluation.table import LOWER_IS_BETTER, sorted_metrics
 from util.errors import UserError
@@ -122,13 +122,17 @@ def _over(test: Test, names: Sequence[str]) -> Test:
 
 
 def difference(test: Test, other: Test, metric: str) -> Difference | None:
-    """Return how much more ``test`` scores than ``other``, image by image; None with fewer than three in common."""
+    """Return how much more ``test`` scores than ``other`` on the same images; None with fewer than three in common.
+
+    The difference is that of the two means in the table, so of ``rmse`` that of the roots of mean squares.
+    """
     rows = ((row, other.images.get(name, {})) for name, row in test.images.items())
-    values = np.array([mine[metric] - theirs[metric] for mine, theirs in rows if metric in mine and metric in theirs])
-    if len(values) < 3:
+    pairs = [(mine[metric], theirs[metric]) for mine, theirs in rows if metric in mine and metric in theirs]
+    if len(pairs) < 3:
         return None
-    low, high = interval(values)
-    return Difference(float(values.mean()), low, high, len(values))
+    ours, its = (mean_row([{metric: value} for value in side])[metric] for side in zip(*pairs, strict=True))
+    low, high = interval_of_difference(*np.array(pairs).T, root=metric == "rmse")
+    return Difference(ours - its, low, high, len(pairs))
 
 
 def best(tests: Sequence[Test], metric: str) -> float:

@@ -13,7 +13,7 @@ import pytest
 import compare
 from commands.result_log import Finished, ResultLog
 from data.writers import write_image
-from evaluation.comparison import best, comparable, difference, over_shared, read_tests
+from evaluation.comparison import Test, best, comparable, difference, over_shared, read_tests
 from evaluation.metrics import MetricTable
 from util.errors import UserError
 
@@ -48,6 +48,19 @@ def test_a_small_but_steady_difference_is_certain_although_the_intervals_overlap
     assert found.images == 8 and best([first, second], "psnr") == second.mean["psnr"]
     equal = difference(first, first, "psnr")
     assert equal is not None and not equal.certain
+
+
+def test_the_difference_of_rmse_is_that_of_the_tables_roots_of_mean_squares() -> None:
+    scores = {"one": (1.0, 2.0, 7.0), "two": (3.0, 3.0, 3.0)}
+    one, two = (
+        Test(name, pathlib.Path(), {}, {}, {str(n): {"rmse": x} for n, x in enumerate(values)}, {})
+        for name, values in scores.items()
+    )
+    found, back = difference(one, two, "rmse"), difference(two, one, "rmse")
+    assert found is not None and back is not None
+    assert found.value == pytest.approx(18**0.5 - 3) and found.value > 0, "the mean of 1, 2 and 7 is only 3.33"
+    assert (found.low, found.high) == pytest.approx((1 - 3, 7 - 3)), "all draws of the best and of the worst image"
+    assert (back.low, back.high) == pytest.approx((-found.high, -found.low)) and back.value == -found.value
 
 
 def test_figures_of_different_networks_are_not_compared(tmp_path: pathlib.Path) -> None:

@@ -14,9 +14,10 @@ from commands.result_log import Finished, ResultLog
 from data.value_range import ValueRange
 from data.writers import FileFormat, parse_bands, preview, write_image
 from evaluation.inception import load_features
-from evaluation.measurement import Measurement, Sample
+from evaluation.measurement import Beside, Measurement, Row, Sample, Values
 from evaluation.metrics import MetricTable
 from evaluation.page import ResultsPage
+from evaluation.perceptual import PerceptualDistance
 from evaluation.sets import SetComparison
 from inference.domains import Domains
 from inference.outputs import stretch
@@ -25,7 +26,6 @@ from options.test_options import ResultOptions
 from training.ranks import Ranks
 from util.files import write_text
 
-Row = dict[str, float]
 Baselines = Callable[[Sequence[str]], dict[str, Row]]
 
 
@@ -111,23 +111,31 @@ class Report:
         """
         masks = {"real_B": mask}
         images = {label: self.domains.values(label, image, masks.get(label)) for label, image in tensors.items()}
-        row: Row = {}
-        beside: dict[str, Row] = {}
-        known = images | ({"real_B": images[self.truth]} if self.truth in images else {})
-        if self.measurement is not None and "real_B" in known:
-            source = self.domains.range("real_B").restore(tensors["real_A"].permute(1, 2, 0).numpy())
-            sample = Sample(known, self.result, source, extras or {})
-            row, beside = self.measurement.measure(sample)
-            shown = self.measurement.shown(sample)
-            images = {label: image for label, image in shown.items() if label in images or label not in known}
+        images, row, beside = self._measured(images, tensors, extras or {})
         images = {label: stretch(image, self.aspect_ratio) for label, image in images.items()}
+        finished = Finished(name, self._written(name, images), row, beside)
+        self._count(finished, self._previews(images))
+        self.log.add(finished)
+
+    def _measured(
+        self, images: Values, tensors: Mapping[str, Tensor], extras: Mapping[str, Any]
+    ) -> tuple[Values, Row, Beside]:
+        """Return the images to show and the metrics; the images as they are where there is nothing to measure."""
+        known = images | ({"real_B": images[self.truth]} if self.truth in images else {})
+        if self.measurement is None or "real_B" not in known:
+            return images, {}, {}
+        source = self.domains.range("real_B").restore(tensors["real_A"].permute(1, 2, 0).numpy())
+        sample = Sample(known, self.result, source, extras)
+        row, beside = self.measurement.measure(sample)
+        shown = self.measurement.shown(sample)
+        return {label: shown[label] for label in shown if label in images or label not in known}, row, beside
+
+    def _written(self, name: str, images: Values) -> dict[str, str]:
+        """Write the images of one sample; return their files below the folder."""
         files = {label: self._file(name, label, image) for label, image in images.items()}
         for label, image in images.items():
             write_image(files[label], image)
-        below = {label: path.relative_to(self.folder).as_posix() for label, path in files.items()}
-        finished = Finished(name, below, row, beside)
-        self._count(finished, self._previews(images))
-        self.log.add(finished)
+        return {label: path.relative_to(self.folder).as_posix() for label, path in files.items()}
 
     def _previews(self, images: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         return {label: preview(image, self._range(label), self.bands) for label, image in images.items()}
@@ -183,8 +191,9 @@ class Report:
 
     def _finish_sets(self) -> None:
         """Measure FID and KID, and note which network measured what."""
-        if name := getattr(getattr(self.measurement, "lpips", None), "name", ""):
-            self.table.measured_by["lpips"] = name
+        lpips = self.measurement.lpips if self.measurement else None
+        if isinstance(lpips, PerceptualDistance) and lpips.name:
+            self.table.measured_by["lpips"] = lpips.name
         if self.sets is None:
             return
         found = self.sets.measure()

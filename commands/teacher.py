@@ -8,7 +8,7 @@ from torch import nn
 
 from commands.opened_run import load_model
 from models.builder import Channels
-from models.networks.norms import InstanceNorm2d
+from models.networks.norms import InstanceNorm2d, norm_statistics
 from options.test_options import TestOptions
 from util.errors import UserError
 
@@ -32,8 +32,7 @@ def trained_generator(run: str, checkpoints_dir: str, channels: Channels) -> nn.
     if its != ours:
         raise UserError(f"--teacher {run}: {its[0]} channels to {its[1]}; use --input_nc {its[0]} --output_nc {its[1]}")
     (network,) = load_model(options, folder).eval().networks().values()
-    asked = options.values["test_norm"]
-    if (getattr(network, "test_norm", "running") if asked == "auto" else asked) == "batch":
+    if norm_statistics(network, options.values["test_norm"]) == "batch":
         normalise_by_image(network)
     return network
 

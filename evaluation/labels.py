@@ -7,11 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluation.measurement import Beside, Row, Sample, Values
+from evaluation.perceptual import Lpips
 
 
 @dataclass(frozen=True)
 class ByLabel:
     """Whether the class is right, and how far its value is from the truth."""
+
+    lpips: Lpips | None = None
 
     def shown(self, sample: Sample) -> Values:
         """Return the images as they are."""

@@ -42,6 +42,10 @@ class Sample:
 class Measurement(Protocol):
     """Measures samples of one data set."""
 
+    @property
+    def lpips(self) -> Lpips | None:
+        """Return what measures LPIPS; None where it is not measured."""
+
     def shown(self, sample: Sample) -> Values:
         """Return the images to write and show, by label."""
 

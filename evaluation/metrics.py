@@ -82,23 +82,26 @@ def evaluate_pair(
         raise UserError(
             f"the result is {_size(fake)} and the truth {_size(real)}: they must be the same to be compared"
         )
-    low, high = _limits(real, value_range)
     valid = np.isfinite(fake).all(2) & np.isfinite(real).all(2)
     if not valid.any():
         return dict.fromkeys(("psnr", "ssim", "rmse", "mae"), math.nan)
-    difference = fake[valid].astype(np.float64) - real[valid].astype(np.float64)
-    unit_fake, unit_real = (_unit(image, valid, low, high) for image in (fake, real))
-    row = {"psnr": _psnr(difference, high - low), "ssim": structural_similarity(unit_fake, unit_real, valid, inside)}
-    row |= multiscale(unit_fake, unit_real, valid)
-    row |= {"rmse": float(np.sqrt(np.mean(difference**2))), "mae": float(np.mean(np.abs(difference)))}
-    if lpips is not None:
-        row["lpips"] = lpips(unit_fake.clip(0, 1), unit_real.clip(0, 1))
-    return row
+    low, high = _limits(real, value_range)
+    units = _unit(fake, valid, low, high), _unit(real, valid, low, high)
+    rmse, mae = _errors(fake[valid], real[valid])
+    row = {"psnr": _psnr(rmse, high - low), "ssim": structural_similarity(*units, valid, inside)}
+    row |= multiscale(*units, valid) | {"rmse": rmse, "mae": mae}
+    return row | ({} if lpips is None else {"lpips": lpips(units[0].clip(0, 1), units[1].clip(0, 1))})
 
 
-def _psnr(difference: np.ndarray, data_range: float) -> float:
-    squared = float(np.mean(difference**2))  # torchmetrics gives the same, but takes seconds to import
-    return 10 * math.log10(data_range**2 / squared) if squared else math.inf
+def _errors(fake: np.ndarray, real: np.ndarray) -> tuple[float, float]:
+    """Return the root of the mean squared and the mean absolute difference."""
+    difference = fake.astype(np.float64) - real.astype(np.float64)
+    return float(np.sqrt(np.mean(difference**2))), float(np.mean(np.abs(difference)))
+
+
+def _psnr(rmse: float, data_range: float) -> float:
+    """Return decibels, as torchmetrics does, which takes seconds to import."""
+    return 20 * math.log10(data_range / rmse) if rmse else math.inf
 
 
 def _unit(image: np.ndarray, valid: np.ndarray, low: float, high: float) -> np.ndarray:

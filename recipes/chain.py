@@ -68,14 +68,19 @@ def follow(
         begun, done = (notes / f"{stage.name}.{kind}" for kind in ("begun", "done"))
         if not _says(done, digest):
             print(f"--- {stage.name}: python {line}", flush=True)
-            saved = any((runs / stage.name).glob("state*.pth"))
-            goes_on = ["--continue_train"] if stage.words[0] == "train.py" and saved and _says(begun, digest) else []
-            if stage.made is not None:
-                shutil.rmtree(stage.made, ignore_errors=True)
+            words = _words(stage, runs, begun=_says(begun, digest))
             write_text(begun, digest)
-            call([*stage.words, *goes_on])
+            call(words)
             write_text(done, digest)
         after(stage)
+
+
+def _words(stage: Stage, runs: pathlib.Path, *, begun: bool) -> Words:
+    """Return the command of a stage, which goes on with a training that has begun; remove what it makes anew."""
+    if stage.made is not None:
+        shutil.rmtree(stage.made, ignore_errors=True)
+    saved = begun and any((runs / stage.name).glob("state*.pth"))
+    return [*stage.words, "--continue_train"] if stage.words[0] == "train.py" and saved else stage.words
 
 
 def _says(note: pathlib.Path, text: str) -> bool:

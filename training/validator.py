@@ -19,6 +19,7 @@ from evaluation.measurement import Beside, Measurement, Row, Sample, measurement
 from evaluation.metrics import MetricTable
 from evaluation.perceptual import Lpips
 from inference.domains import Domains
+from models.networks.norms import norm_statistics
 from training.phases import generators
 from training.previews import Previewer, to_pictures
 from util.errors import UserError
@@ -197,9 +198,7 @@ def other_norm(networks: Mapping[str, nn.Module], test_norm: str) -> str | None:
     layers = [network for network in networks.values() if _has_batch_norm(network)]
     if not layers:
         return None
-    if test_norm == "auto":
-        test_norm = "batch" if any(getattr(n, "test_norm", "running") == "batch" for n in layers) else "running"
-    return "running" if test_norm == "batch" else "batch"
+    return "running" if any(norm_statistics(network, test_norm) == "batch" for network in layers) else "batch"
 
 
 def _has_batch_norm(network: nn.Module) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib
 import pathlib
 import shutil
 import time
+import types
 from typing import Any
 
 from data.tools.folders import check_free, partial_folder
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the data set, or say that exactly it is already there; UserError for other contents or bad values."""
-    kind = importlib.import_module(f"data.tools.demo_{args.kind}")
+    kind = _kind(args.kind)
     settings = _settings(args, kind.Settings)
     out = pathlib.Path(args.out)
     readme = out / "README.txt"
@@ -53,6 +53,13 @@ def run(args: argparse.Namespace) -> None:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     print(f"{out}: {sum(settings.counts().values())} scenes in {time.perf_counter() - start:.0f} s; see {readme}")
+
+
+def _kind(name: str) -> types.ModuleType:
+    """Return the module that makes one of :data:`KINDS`; imported here, so that --help does not wait for OpenCV."""
+    from data.tools import demo_aerial, demo_flare, demo_sem_depth
+
+    return {"sem_depth": demo_sem_depth, "flare": demo_flare, "aerial": demo_aerial}[name]
 
 
 def _settings(args: argparse.Namespace, kind: type) -> Any:

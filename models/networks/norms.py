@@ -110,6 +110,15 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
         self.running_var.lerp_(unbiased.to(self.running_var.dtype), share)
 
 
+def norm_statistics(network: nn.Module, asked: str = "auto") -> str:
+    """Return whose statistics batch norm takes in a test, "running" (of the training) or "batch" (of the image).
+
+    Args:
+        asked: of ``--test_norm``; "auto" for what the network declares as its ``test_norm``.
+    """
+    return getattr(network, "test_norm", "running") if asked == "auto" else asked
+
+
 def synchronise_batch_norm(network: nn.Module) -> None:
     """Let batch norm layers count the samples of all ranks; weights and statistics stay the same tensors."""
     for module in network.modules():

@@ -67,6 +67,13 @@ _POLICIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
+def _colored(x: Tensor, draws: Tensor, image: slice) -> Tensor:
+    """Return (N,C,H,W) with other colors in the channels of the image alone, of which there may be none."""
+    if image.start == image.stop:
+        return x
+    return torch.cat([x[:, : image.start], color(x[:, image], draws), x[:, image.stop :]], 1)
+
+
 class Augmentation(nn.Module):
     """Alters what a discriminator sees; its state is the probability and how certain D was of late.
 
@@ -96,17 +103,17 @@ class Augmentation(nn.Module):
         for name in ("p", "certainty", "signs", "seen"):
             self.register_buffer(name, torch.tensor(probability if name == "p" else 0.0, dtype=torch.float32))
 
-    def forward(self, x: Tensor, condition: int = 0) -> Tensor:
-        """Return (N,C,H,W) altered; the first ``condition`` channels are moved with the others, but keep their colors.
+    def forward(self, x: Tensor, before: int = 0, behind: int = 0) -> Tensor:
+        """Return (N,C,H,W) altered; so many first and last channels are moved with the others, but keep their colors.
 
         The draws belong to the sample and the step: whatever image of it comes, it is altered alike.
         """
         draws = rand(x, (len(_POLICIES), 1 + _DRAWS, 1, 1, 1), "augment").to(x.dtype)
+        image = slice(before, x.shape[1] - behind)
         for number, (name, alter) in enumerate(_POLICIES.items()):
             if name in self.policies:
                 coin, values = draws[:, number, 0], draws[:, number, 1:]
-                kept = condition if name == "color" else 0
-                altered = torch.cat([x[:, :kept], alter(x[:, kept:], values)], 1) if kept else alter(x, values)
+                altered = _colored(x, values, image) if name == "color" else alter(x, values)
                 x = torch.where(coin < self.p, altered, x)
         return x
 

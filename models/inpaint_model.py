@@ -10,19 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from models import MODELS
-from models.base import Batch, Images, Losses, Phase, TranslationModel, split_calls
+from models.base import Batch, Images, Losses, Phase, TranslationModel
 from models.builder import Builder
+from models.judge import Judge, present, refuse_judging
 from models.losses import GAN_MODES
 from models.losses.holes import feature_distance, total_variation, weighted_l1
 from models.losses.mix import MixOptions, ReconstructionMix
 from models.losses.pixel import l1, mse
 from models.networks import DISCRIMINATORS, GENERATORS
 from models.networks.holes import continue_smoothly, fill_holes, split_holes
+from models.options import JudgeOptions
 from util.errors import UserError
 from util.option import option
 
@@ -30,7 +33,7 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class InpaintOptions(MixOptions):
+class InpaintOptions(MixOptions, JudgeOptions):
     netG: str = option("lama", "generator architecture", "identity", registry=GENERATORS)
     netD: str = option("lama", "discriminator architecture", "identity", registry=DISCRIMINATORS)
     gan_mode: str = option("hole_patches", "adversarial loss", registry=GAN_MODES)
@@ -59,7 +62,6 @@ class InpaintOptions(MixOptions):
     resnet_weights: str | None = option(None, "local file of that ResNet50's weights")
     lambda_TV: float = option(0.0, "weight of the total variation of the filled image", minimum=0)
     lambda_GAN: float = option(0.1, "weight of the adversarial term; 0 trains without a discriminator", minimum=0)
-    lambda_FM: float = option(0.0, "weight of feature matching: G's images shall look to D as real ones do", minimum=0)
 
     fills_holes = True
 
@@ -168,6 +170,11 @@ class Inpaint(TranslationModel):
         if self.options.lambda_GAN:
             self.D = build.discriminator(build.channels.B + (self.options.judge == "mask"))
             self.adversarial = build.adversarial_loss()
+            holes: Any = "seen" if self.options.judge == "mask" else "known"
+            self.judge = Judge(self.D, self.adversarial, self.options, holes=holes, matching=feature_distance)
+            self.augmentation = self.judge.augmentation
+        else:
+            refuse_judging(self.options)
 
     @property
     def by_pixels(self) -> bool:
@@ -192,7 +199,7 @@ class Inpaint(TranslationModel):
         """
         image, mask = split_holes(batch["A"])
         x = self.network_input(batch["A"])
-        coarse = self.training and self.options.lambda_coarse and hasattr(self.G, "passes")
+        coarse = self.training and self.options.lambda_coarse and getattr(self.G, "coarse_to_fine", False)
         passes = [made.to(image.dtype) for made in (self.G.passes(x) if coarse else (self.G(x),))]  # type: ignore[operator]
         passes = passes if self.by_pixels else [x[:, :-1] + made for made in passes]
         found = {"fake_B": torch.where(mask > 0, passes[-1], image), "made_B": passes[-1]}
@@ -209,23 +216,25 @@ class Inpaint(TranslationModel):
             return (Phase("G", ("G",), self.loss_G, through_images=True),)
         divisible = not self.adversarial.couples_samples
         return (
-            Phase("D", ("D",), self.loss_D, scale=0.5, penalty=self.penalty_D, divisible=divisible),
+            self.judge.phase(self, scale=0.5),
             Phase("G", ("G",), self.loss_G, through_images=True, divisible=divisible),
         )
 
     def loss_D(self, batch: Batch, images: Images) -> Losses:
-        seen = self._judged(batch, batch["B"]), self._judged(batch, self._shown(images))
-        real, fake = self.adversarial.discriminator_loss(*split_calls(self.D, *seen), *self._hole(batch))
+        real, fake = self.judge.loss_D(batch["B"], self._shown(images), hole=_hole(batch))
         return {"D_real": real, "D_fake": fake}
 
     def penalty_D(self, batch: Batch, images: Images) -> Losses:
-        seen = self._judged(batch, batch["B"]), self._judged(batch, self._shown(images))
-        penalty = self.adversarial.penalty(self.D, *seen)
-        return {} if penalty is None else {"D_gp": penalty}
+        return present({"D_gp": self.judge.penalty(batch["B"], self._shown(images), hole=_hole(batch))})
+
+    def lazy_penalty_D(self, batch: Batch, images: Images) -> Losses:
+        return {"D_R1": self.judge.r1(batch["B"], hole=_hole(batch))}
 
     def loss_G(self, batch: Batch, images: Images) -> Losses:
-        made, target = images["made_B"], batch["B"]
-        losses = self._fooling(batch, images) if self.options.lambda_GAN else {}
+        made, target, losses = images["made_B"], batch["B"], Losses()
+        if self.options.lambda_GAN:
+            fooling, matching = self.judge.loss_G(self._shown(images), target, hole=_hole(batch))
+            losses = present({"G_GAN": self.options.lambda_GAN * fooling, "G_FM": matching})
         losses |= self.reconstruction(made, target, batch.get("B_mask"))
         losses |= self._pixel_terms(batch, made)
         if "coarse_B" in images:
@@ -235,19 +244,9 @@ class Inpaint(TranslationModel):
             losses["G_TV"] = self.options.lambda_TV * total_variation(images["fake_B"])
         return losses
 
-    def _fooling(self, batch: Batch, images: Images) -> Losses:
-        options, needs_real = self.options, self.adversarial.needs_real
-        seen = [self._judged(batch, self._shown(images))]
-        if needs_real or options.lambda_FM:
-            seen.append(self._judged(batch, batch["B"]))
-        verdicts = split_calls(self.D, *seen)
-        real = verdicts[1:] if needs_real else []
-        losses = {"G_GAN": options.lambda_GAN * self.adversarial.generator_loss(verdicts[0], *real, *self._hole(batch))}
-        return losses | ({"G_FM": options.lambda_FM * feature_distance(*verdicts)} if options.lambda_FM else {})
-
     def _pixel_terms(self, batch: Batch, made: Tensor) -> Losses:
         """Return the distances that know the hole, each where it has a weight."""
-        options, hole = self.options, split_holes(batch["A"])[1]
+        options, hole = self.options, _hole(batch)
         counts = batch.get("B_mask", torch.ones_like(hole))
         losses = {}
         if options.lambda_known:
@@ -268,13 +267,9 @@ class Inpaint(TranslationModel):
     def _shown(self, images: Images) -> Tensor:
         return images["made_B" if self.options.judge == "output" else "fake_B"]
 
-    def _judged(self, batch: Batch, image: Tensor) -> Tensor:
-        """Return an image as the discriminator sees it."""
-        return torch.cat([image, split_holes(batch["A"])[1]], 1) if self.options.judge == "mask" else image
 
-    def _hole(self, batch: Batch) -> tuple[Tensor, ...]:
-        """Return the mask, where the adversarial loss asks for it."""
-        return (split_holes(batch["A"])[1],) if self.adversarial.needs_hole else ()
+def _hole(batch: Batch) -> Tensor:
+    return split_holes(batch["A"])[1]
 
 
 def _pixels(options: InpaintOptions) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,54 +15,73 @@ from models.losses.features import feature_matching
 from models.options import JudgeOptions
 from util.errors import UserError
 
+Image = Tensor | None
+
 
 class Judge:
     """One discriminator's losses. Images are (N,C,H,W) in [-1,1].
 
-    A ``condition`` (N,c,H,W) is an image that D sees in front of the judged one; it is moved with it, but keeps its
-    colors. ``augmentation`` has a state and must be a child of the method; None without ``--augment``.
+    What lies around the judged image is moved with it, but keeps its colors: a ``condition`` (N,c,H,W), an image that D
+    sees in front of it, and a ``hole`` (N,1,H,W), 1 where fakes were painted. ``augmentation`` has a state and must be
+    a child of the method; None without ``--augment``.
 
     Args:
         discriminator: which stays the method's own child.
         adversarial: the ``--gan_mode``.
         options: of penalties, feature matching and augmentation.
+        holes: whether there is a ``hole``, and who looks at it: nobody; the losses alone ("known"); or D too, behind
+            the image ("seen").
+        matching: the distance of feature matching.
 
     Raises:
         UserError: the flags do not go together.
     """
 
-    def __init__(self, discriminator: nn.Module, adversarial: Any, options: JudgeOptions) -> None:
+    def __init__(
+        self,
+        discriminator: nn.Module,
+        adversarial: Any,
+        options: JudgeOptions,
+        *,
+        holes: Literal["none", "known", "seen"] = "none",
+        matching: Callable[[Outputs, Outputs], Tensor] = feature_matching,
+    ) -> None:
         self.discriminator, self.adversarial, self.options = discriminator, adversarial, options
-        if adversarial.needs_hole:
+        self.holes, self.matching = holes, matching
+        if adversarial.needs_hole and holes == "none":
             raise UserError("this --gan_mode looks at holes, which only --model inpaint and its kin have: use lsgan")
         self.augmentation = _augmentation(options, adversarial)
 
-    def loss_D(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def loss_D(self, real: Tensor, fake: Tensor, condition: Image = None, hole: Image = None) -> tuple[Tensor, Tensor]:
         """Return what real and generated images cost the discriminator."""
-        real_verdict, fake_verdict = self._verdicts(real, fake, condition=condition)
+        real_verdict, fake_verdict = self._verdicts(real, fake, condition=condition, hole=hole)
         if self.augmentation is not None and self.adversarial.midpoint is not None:
             self.augmentation.observe(real_verdict, self.adversarial.midpoint)
-        return self.adversarial.discriminator_loss(real_verdict, fake_verdict)
+        return self.adversarial.discriminator_loss(real_verdict, fake_verdict, *self._asked(hole))
 
-    def loss_G(self, fake: Tensor, real: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def loss_G(
+        self, fake: Tensor, real: Tensor, condition: Image = None, hole: Image = None
+    ) -> tuple[Tensor, Tensor | None]:
         """Return the adversarial loss of the generator, and feature matching where it is weighted."""
         compares, weight = self.adversarial.needs_real, self.options.lambda_FM
-        verdicts = self._verdicts(*((fake, real) if compares or weight else (fake,)), condition=condition)
-        matching = weight * feature_matching(*verdicts) if weight else None
-        return self.adversarial.generator_loss(*verdicts[: 2 if compares else 1]), matching
+        images = (fake, real) if compares or weight else (fake,)
+        verdicts = self._verdicts(*images, condition=condition, hole=hole)
+        matching = weight * self.matching(*verdicts) if weight else None
+        return self.adversarial.generator_loss(*verdicts[: 2 if compares else 1], *self._asked(hole)), matching
 
-    def penalty(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> Tensor | None:
+    def penalty(self, real: Tensor, fake: Tensor, condition: Image = None, hole: Image = None) -> Tensor | None:
         """Return the penalty of the ``--gan_mode``; None where it has none."""
-        return self.adversarial.penalty(self._sees(condition), _behind(condition, real), _behind(condition, fake))
+        seen = (self._framed(image, condition, hole) for image in (real, fake))
+        return self.adversarial.penalty(self._sees(condition), *seen)
 
     @property
     def lazy(self) -> bool:
         """Whether there is a penalty for every ``--R1_every``-th step."""
         return self.options.lambda_R1 > 0
 
-    def r1(self, real: Tensor, condition: Tensor | None = None) -> Tensor:
+    def r1(self, real: Tensor, condition: Image = None, hole: Image = None) -> Tensor:
         """Return the weighted R1 penalty."""
-        return self.options.lambda_R1 * r1_penalty(self._sees(condition), _behind(condition, real))
+        return self.options.lambda_R1 * r1_penalty(self._sees(condition), self._framed(real, condition, hole))
 
     def phase(self, method: Any, *networks: str, **more: Any) -> Phase:
         """Return the discriminators' turn of a method, by its ``loss_D``, ``penalty_D`` and ``lazy_penalty_D``."""
@@ -77,21 +96,28 @@ class Judge:
             **more,
         )
 
-    def _verdicts(self, *images: Tensor, condition: Tensor | None) -> list[Outputs]:
-        seen = [self._altered(_behind(condition, image), condition) for image in images]
+    def _verdicts(self, *images: Tensor, condition: Image, hole: Image) -> list[Outputs]:
+        seen = [self._altered(self._framed(image, condition, hole), condition) for image in images]
         return split_calls(self.discriminator, *seen)
 
-    def _sees(self, condition: Tensor | None) -> Callable[[Tensor], Outputs]:
+    def _sees(self, condition: Image) -> Callable[[Tensor], Outputs]:
         return lambda x: self.discriminator(self._altered(x, condition))
 
-    def _altered(self, x: Tensor, condition: Tensor | None) -> Tensor:
+    def _framed(self, image: Tensor, condition: Image, hole: Image) -> Tensor:
+        """Return the image with what D sees around it."""
+        parts = [part for part in (condition, image, hole if self.holes == "seen" else None) if part is not None]
+        return torch.cat(parts, 1) if len(parts) > 1 else image
+
+    def _altered(self, x: Tensor, condition: Image) -> Tensor:
         if self.augmentation is None:
             return x
-        return self.augmentation(x, 0 if condition is None else condition.shape[1])
+        return self.augmentation(x, 0 if condition is None else condition.shape[1], int(self.holes == "seen"))
 
-
-def _behind(condition: Tensor | None, image: Tensor) -> Tensor:
-    return image if condition is None else torch.cat([condition, image], 1)
+    def _asked(self, hole: Image) -> tuple[Tensor, ...]:
+        """Return the mask as the images were moved, where the ``--gan_mode`` asks for it."""
+        if hole is None or not self.adversarial.needs_hole:
+            return ()
+        return (hole if self.augmentation is None else self.augmentation(hole, behind=1),)
 
 
 def refuse_judging(options: JudgeOptions) -> None:
@@ -99,7 +125,8 @@ def refuse_judging(options: JudgeOptions) -> None:
     asked = {"lambda_R1": f"{options.lambda_R1:g}", "lambda_FM": f"{options.lambda_FM:g}"}
     for name, text in (asked | {"augment": ",".join(options.augment)}).items():
         if text not in ("", "0"):
-            raise UserError(f"--{name} {text} is about the discriminator, and --lambda_GAN is 0: leave out one of them")
+            fix = "leave out one of them" if name == "augment" else f"leave out one of them, or add --{name} 0"
+            raise UserError(f"--{name} {text} is about the discriminator, and --lambda_GAN is 0: {fix}")
 
 
 def _augmentation(options: JudgeOptions, adversarial: Any) -> Augmentation | None:

@@ -105,6 +105,7 @@ class DeepFillGenerator(nn.Module):
 
     size_multiple = 8
     scale = 1
+    coarse_to_fine = True
 
     def __init__(self, input_nc: int, output_nc: int, ngf: int = 48) -> None:
         super().__init__()

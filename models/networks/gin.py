@@ -114,6 +114,7 @@ class GIN(UnitInpainter):
 
     size_multiple = 16
     fill = 1.0
+    coarse_to_fine = True
 
     def __init__(self, input_nc: int, output_nc: int, ngf: int = 64) -> None:
         super().__init__()

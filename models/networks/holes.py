@@ -55,10 +55,12 @@ def image_channels(input_nc: int, output_nc: int, name: str) -> int:
 class UnitInpainter(UnitRange):
     """An inpainting network published for images in [0,1]; the mask is 0 or 1 in either range.
 
-    ``fill`` is what it is shown in the holes, and ``published_passes`` what its paper or code computes.
+    ``fill`` is what it is shown in the holes, and ``published_passes`` what its paper or code computes;
+    ``coarse_to_fine`` says whether that is more than one image.
     """
 
     fill = 0.0
+    coarse_to_fine = False
 
     def published_passes(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the images (N,output_nc,H,W) from coarse to fine, for a filled image in [0,1] and its mask."""

@@ -66,9 +66,12 @@ def test_all_images_of_a_sample_are_altered_alike_whatever_the_batch() -> None:
 def test_the_input_beside_the_image_moves_with_it_and_keeps_its_colors() -> None:
     x = images(channels=5)
     with sample_noise(SEEDS):
-        colored, moved = Augmentation(("color",), 1.0)(x, 2), Augmentation(("translation",), 1.0)(x, 2)
+        colored, moved = Augmentation(("color",), 1.0)(x, 2, 1), Augmentation(("translation",), 1.0)(x, 2, 1)
         whole = Augmentation(("translation",), 1.0)(x)
-    assert torch.equal(colored[:, :2], x[:, :2]) and not torch.equal(colored[:, 2:], x[:, 2:])
+        mask = Augmentation(ALL, 1.0)(x[:, :1], behind=1)
+        assert torch.equal(mask, Augmentation(("translation", "cutout"), 1.0)(x[:, :1]))
+    assert torch.equal(colored[:, :2], x[:, :2]) and torch.equal(colored[:, 4:], x[:, 4:])
+    assert not torch.equal(colored[:, 2:4], x[:, 2:4])
     assert torch.equal(moved, whole)
 
 

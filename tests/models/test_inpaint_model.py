@@ -18,6 +18,7 @@ from training.settings import OptimizerOptions, StepOptions
 from training.update import Updater
 from util.device import Compute
 from util.errors import UserError
+from util.noise import sample_noise
 
 TINY = ["--netG", "resnet_6blocks", "--ngf", "4", "--no_dropout", "--netD", "basic", "--ndf", "4"]
 TINY += ["--preprocess", "none", "--gpu_ids", "-1"]
@@ -34,6 +35,10 @@ def batch(size: int = 2, pixels: int = 32, channels: int = 3) -> dict[str, Any]:
     mask = torch.full((size, 1, pixels, pixels), -1.0)
     mask[..., 8:20, 10:24] = 1.0
     return {"A": torch.cat([torch.where(mask > 0, 0.7, image), mask], 1), "B": image}
+
+
+def as_doubles(data: dict[str, Any]) -> dict[str, Any]:
+    return {key: value.double() for key, value in data.items()}
 
 
 def hole_of(data: dict[str, Any]) -> Tensor:
@@ -108,6 +113,34 @@ def test_every_variant_takes_a_step(name: str) -> None:
     assert expected.get(name, {"G_L1"}) <= set(losses)
 
 
+def test_r1_is_of_what_the_judge_sees_of_real_images() -> None:
+    words = ["--judge", "mask", "--gan_mode", "lsgan", "--lambda_R1", "3", "--norm", "instance"]
+    model, data = make("inpaint", *words).double().train(), as_doubles(batch())
+    (found,) = model.phases()[0].lazy_penalty(data, {}).values()  # type: ignore[misc]
+    x = torch.cat([data["B"], hole_of(data).double()], 1).requires_grad_(True)
+    (output,) = model.D(x)  # type: ignore[operator]
+    (slope,) = torch.autograd.grad(output.logits.mean((1, 2, 3)).sum(), x)
+    assert found.item() == pytest.approx(1.5 * slope.square().sum((1, 2, 3)).mean().item())
+    assert "D_R1" in step(make("inpaint", *words).train(), batch())
+
+
+@pytest.mark.parametrize("judge", ["output", "mask"])
+def test_the_hole_is_moved_with_the_image_and_not_colored(judge: str) -> None:
+    words = ["--judge", judge, "--gan_mode", "soft_mask", "--augment", "color,translation,cutout"]
+    model, data = make("inpaint", *words).train(), batch()
+    seen, known = list[Tensor](), list[Tensor]()
+    model.networks()["D"].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach()))
+    loss = model.adversarial.discriminator_loss
+    model.adversarial.discriminator_loss = lambda real, fake, hole: known.append(hole) or loss(real, fake, hole)  # type: ignore[func-returns-value, method-assign]
+    with sample_noise([1, 2]):
+        model.phases()[0].loss(dict(data, B=hole_of(data).expand(-1, 3, -1, -1)), model(data))
+    (hole,) = known
+    assert set(hole.unique().tolist()) <= {0.0, 1.0} and not torch.equal(hole, hole_of(data))
+    if judge == "mask":
+        assert all(torch.equal(image[:, 3:], hole) for image in seen[0].split(2))
+    step(model, data)
+
+
 def test_images_without_a_hole_cost_nothing_that_is_no_number() -> None:
     data = batch()
     data["A"][:, -1:] = -1
@@ -120,6 +153,7 @@ class TwoPasses(nn.Module):
     """A coarse-to-fine generator of one number: the second pass paints one more than the first."""
 
     size_multiple = scale = 1
+    coarse_to_fine = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -144,6 +178,10 @@ def test_the_first_pass_of_a_coarse_to_fine_generator_is_compared_too() -> None:
 
 
 def test_what_cannot_be_is_refused_in_one_line() -> None:
+    with pytest.raises(UserError, match="--augment_p auto.*this --gan_mode does not say"):
+        make("inpaint", "--augment", "color", "--augment_p", "auto")
+    with pytest.raises(UserError, match="--lambda_FM 100 is about the discriminator.* add --lambda_FM 0"):
+        make("lama", "--lambda_GAN", "0")
     with pytest.raises(UserError, match="give --input_nc 4"):
         make("inpaint", "--input_nc", "3")
     with pytest.raises(UserError, match="nothing to train"):

@@ -75,7 +75,7 @@ def pix2pix(device: torch.device, unet: str = "unet_256") -> Training:
     D = plain(a2b.build_discriminator("basic", 6, norm="batch")).to(device).train()
     optimizer_G, optimizer_D = (torch.optim.Adam(n.parameters(), 0.0002, (0.5, 0.999)) for n in (G, D))
 
-    def judge(image: Tensor, real: bool) -> Tensor:
+    def gan_loss(image: Tensor, real: bool) -> Tensor:
         scores = logits(D, image)
         return F.binary_cross_entropy_with_logits(scores, torch.full_like(scores, float(real)))
 
@@ -83,12 +83,12 @@ def pix2pix(device: torch.device, unet: str = "unet_256") -> Training:
         fake = G(A)
         freeze(D, frozen=False)
         optimizer_D.zero_grad()
-        loss_D = 0.5 * (judge(torch.cat([A, fake.detach()], 1), False) + judge(torch.cat([A, B], 1), True))
+        loss_D = 0.5 * (gan_loss(torch.cat([A, fake.detach()], 1), False) + gan_loss(torch.cat([A, B], 1), True))
         loss_D.backward()
         optimizer_D.step()
         freeze(D, frozen=True)
         optimizer_G.zero_grad()
-        loss_G = judge(torch.cat([A, fake], 1), True) + 100 * F.l1_loss(fake, B)
+        loss_G = gan_loss(torch.cat([A, fake], 1), True) + 100 * F.l1_loss(fake, B)
         loss_G.backward()
         optimizer_G.step()
 
@@ -103,7 +103,7 @@ def cycle_gan(device: torch.device, resnet: str = "resnet_9blocks") -> Training:
     optimizer_D = torch.optim.Adam([*D_A.parameters(), *D_B.parameters()], 0.0002, (0.5, 0.999))
     pool_A, pool_B = Pool(), Pool()
 
-    def judge(D: nn.Module, image: Tensor, target: float) -> Tensor:
+    def gan_loss(D: nn.Module, image: Tensor, target: float) -> Tensor:
         return (logits(D, image) - target).square().mean()
 
     def step(A: Tensor, B: Tensor) -> None:
@@ -113,12 +113,12 @@ def cycle_gan(device: torch.device, resnet: str = "resnet_9blocks") -> Training:
         optimizer_G.zero_grad()
         identity = F.l1_loss(G_A(B), B) + F.l1_loss(G_B(A), A)
         cycles = F.l1_loss(rec_A, A) + F.l1_loss(rec_B, B)
-        (judge(D_A, fake_B, 1) + judge(D_B, fake_A, 1) + 10 * cycles + 5 * identity).backward()
+        (gan_loss(D_A, fake_B, 1) + gan_loss(D_B, fake_A, 1) + 10 * cycles + 5 * identity).backward()
         optimizer_G.step()
         freeze(D_A, D_B, frozen=False)
         optimizer_D.zero_grad()
         for D, real, fake in ((D_A, B, pool_B.query(fake_B)), (D_B, A, pool_A.query(fake_A))):
-            (0.5 * (judge(D, real, 1) + judge(D, fake, 0))).backward()
+            (0.5 * (gan_loss(D, real, 1) + gan_loss(D, fake, 0))).backward()
         optimizer_D.step()
 
     return Training(step, {"G_A": G_A, "G_B": G_B, "D_A": D_A, "D_B": D_B}, (optimizer_G, optimizer_D))

@@ -80,7 +80,7 @@ class Augmentation(nn.Module):
     Args:
         policies: names of alterations; each is done or not to a sample as a whole.
         probability: of each of them; 0 begins there and follows D.
-        target: mean sign of D's verdicts on real images that is strived for.
+        target: mean sign of D's logits of real images that is strived for.
         images: number in which the probability can go from 0 to 1.
 
     Raises:
@@ -119,11 +119,11 @@ class Augmentation(nn.Module):
 
     @torch.no_grad()
     def observe(self, real: Sequence[DiscriminatorOutput], midpoint: float) -> None:
-        """Take note of D's verdicts on real images: logits above ``midpoint`` mean real."""
+        """Take note of D's logits of real images: logits above ``midpoint`` mean real."""
         if self.adapts:
-            verdicts = torch.stack([(output.logits.float() - midpoint).sign().flatten(1).mean(1) for output in real])
-            self.signs.add_(verdicts.mean(0).sum())
-            self.seen.add_(verdicts.shape[1])
+            certain = torch.stack([(output.logits.float() - midpoint).sign().flatten(1).mean(1) for output in real])
+            self.signs.add_(certain.mean(0).sum())
+            self.seen.add_(certain.shape[1])
 
     @torch.no_grad()
     def end_step(self, add_up: Callable[[Sequence[Tensor]], None]) -> None:

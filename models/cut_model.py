@@ -14,19 +14,19 @@ from torch import Tensor
 from models import MODELS
 from models.base import Batch, Images, Losses, Phase, TranslationModel, split_calls
 from models.builder import Builder
-from models.judge import Judge, present
+from models.gan_losses import GANLosses, present
 from models.losses import GAN_MODES
 from models.losses.contrast import patch_nce
 from models.networks import GENERATORS
 from models.networks.patch_sampler import PatchSampler
-from models.options import JudgeOptions
+from models.options import DiscriminatorOptions
 from util.errors import UserError
 from util.noise import rand
 from util.option import option
 
 
 @dataclass(frozen=True)
-class CUTOptions(JudgeOptions):
+class CUTOptions(DiscriminatorOptions):
     netG: str = option("resnet_9blocks", "generator architecture, one of the ResNets", "identity", registry=GENERATORS)
     gan_mode: str = option("lsgan", "adversarial loss", registry=GAN_MODES)
     lambda_GAN: float = option(1.0, "weight of the adversarial term", minimum=0)
@@ -88,8 +88,8 @@ class CUT(TranslationModel):
         _check_weights(options)
         self.D = build.discriminator(channels.B)
         self.adversarial = build.adversarial_loss()
-        self.judge = Judge(self.D, self.adversarial, options)
-        self.augmentation = self.judge.augmentation
+        self.gan = GANLosses(self.D, self.adversarial, options)
+        self.augmentation = self.gan.augmentation
         self.F = build.like_generator(PatchSampler(self._widths(channels.A), options.netF_nc, options.num_patches))
         self.identity = options.nce_idt
 
@@ -128,23 +128,23 @@ class CUT(TranslationModel):
     def phases(self) -> tuple[Phase, ...]:
         divisible = not self.adversarial.couples_samples
         return (
-            self.judge.phase(self, scale=0.5),
+            self.gan.phase(self, scale=0.5),
             Phase("G", ("G", "F"), self.loss_G, through_images=True, divisible=divisible),
         )
 
     def loss_D(self, batch: Batch, images: Images) -> Losses:
-        real, fake = self.judge.loss_D(batch["B"], images["fake_B"])
+        real, fake = self.gan.loss_D(batch["B"], images["fake_B"])
         return {"D_real": real, "D_fake": fake}
 
     def penalty_D(self, batch: Batch, images: Images) -> Losses:
-        return present({"D_gp": self.judge.penalty(batch["B"], images["fake_B"])})
+        return present({"D_gp": self.gan.penalty(batch["B"], images["fake_B"])})
 
     def lazy_penalty_D(self, batch: Batch, images: Images) -> Losses:
-        return {"D_R1": self.judge.r1(batch["B"])}
+        return {"D_R1": self.gan.r1(batch["B"])}
 
     def loss_G(self, batch: Batch, images: Images) -> Losses:
-        fooling, matching = self.judge.loss_G(images["fake_B"], batch["B"])
-        losses = present({"G_GAN": self.options.lambda_GAN * fooling, "G_FM": matching})
+        adversarial, matching = self.gan.loss_G(images["fake_B"], batch["B"])
+        losses = present({"G_GAN": self.options.lambda_GAN * adversarial, "G_FM": matching})
         mirrors, share = self._mirrors(batch["A"]), 0.5 if self.identity else 1.0
         pairs = {"NCE": (batch["A"], images["fake_B"])}
         if self.identity:

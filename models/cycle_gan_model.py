@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from models import MODELS
 from models.base import Batch, Images, Losses, Phase, TranslationModel, split_calls
 from models.builder import Builder
-from models.judge import Judge, present
+from models.gan_losses import GANLosses, present
 from models.losses import GAN_MODES
 from models.losses.pixel import l1
 from models.networks import GENERATORS
-from models.options import JudgeOptions
+from models.options import DiscriminatorOptions
 from util.errors import UserError
 from util.option import option
 
 
 @dataclass(frozen=True)
-class CycleGANOptions(JudgeOptions):
+class CycleGANOptions(DiscriminatorOptions):
     netG: str = option("resnet_9blocks", "generator architecture", "identity", registry=GENERATORS)
     gan_mode: str = option("lsgan", "adversarial loss", registry=GAN_MODES)
     lambda_A: float = option(10.0, "weight of the cycle A -> B -> A", minimum=0)
@@ -29,7 +29,7 @@ class CycleGANOptions(JudgeOptions):
 class CycleGAN(TranslationModel):
     """Unpaired translation both ways: what goes there and back must return unchanged.
 
-    G_A translates A to B and D_A judges B images; G_B and D_B are the other direction.
+    G_A translates A to B and D_A discriminates B images; G_B and D_B are the other direction.
     """
 
     loss_names = ("D_A", "G_A", "cycle_A", "idt_A", "D_B", "G_B", "cycle_B", "idt_B")
@@ -58,8 +58,8 @@ class CycleGAN(TranslationModel):
         self.D_A = build.discriminator(channels.B)
         self.D_B = build.discriminator(channels.A)
         self.adversarial = build.adversarial_loss()
-        self.judge_A, self.judge_B = (Judge(D, self.adversarial, self.options) for D in (self.D_A, self.D_B))
-        self.augmentation_A, self.augmentation_B = self.judge_A.augmentation, self.judge_B.augmentation
+        self.gan_A, self.gan_B = (GANLosses(D, self.adversarial, self.options) for D in (self.D_A, self.D_B))
+        self.augmentation_A, self.augmentation_B = self.gan_A.augmentation, self.gan_B.augmentation
         self.identity_weight = self.options.lambda_identity
 
     def forward(self, batch: Batch) -> Images:
@@ -77,14 +77,14 @@ class CycleGAN(TranslationModel):
         divisible = not self.adversarial.couples_samples
         return (
             Phase("G", ("G_A", "G_B"), self.loss_G, through_images=True, divisible=divisible),
-            self.judge_A.phase(self, "D_A", "D_B", history=("fake_A", "fake_B")),
+            self.gan_A.phase(self, "D_A", "D_B", history=("fake_A", "fake_B")),
         )
 
     def loss_G(self, batch: Batch, images: Images) -> Losses:
         weights = self.options
         (G_A, FM_A), (G_B, FM_B) = (
-            self.judge_A.loss_G(images["fake_B"], batch["B"]),
-            self.judge_B.loss_G(images["fake_A"], batch["A"]),
+            self.gan_A.loss_G(images["fake_B"], batch["B"]),
+            self.gan_B.loss_G(images["fake_A"], batch["A"]),
         )
         losses = {
             "G_A": G_A,
@@ -100,17 +100,17 @@ class CycleGAN(TranslationModel):
 
     def loss_D(self, batch: Batch, images: Images) -> Losses:
         costs = {
-            "D_A": self.judge_A.loss_D(batch["B"], images["fake_B"]),
-            "D_B": self.judge_B.loss_D(batch["A"], images["fake_A"]),
+            "D_A": self.gan_A.loss_D(batch["B"], images["fake_B"]),
+            "D_B": self.gan_B.loss_D(batch["A"], images["fake_A"]),
         }
         return {name: 0.5 * (real + fake) for name, (real, fake) in costs.items()}
 
     def penalty_D(self, batch: Batch, images: Images) -> Losses:
         penalties = {
-            "D_A_gp": self.judge_A.penalty(batch["B"], images["fake_B"]),
-            "D_B_gp": self.judge_B.penalty(batch["A"], images["fake_A"]),
+            "D_A_gp": self.gan_A.penalty(batch["B"], images["fake_B"]),
+            "D_B_gp": self.gan_B.penalty(batch["A"], images["fake_A"]),
         }
         return {name: 0.5 * value for name, value in present(penalties).items()}  # halved as the loss is
 
     def lazy_penalty_D(self, batch: Batch, images: Images) -> Losses:
-        return {"D_A_R1": 0.5 * self.judge_A.r1(batch["B"]), "D_B_R1": 0.5 * self.judge_B.r1(batch["A"])}
+        return {"D_A_R1": 0.5 * self.gan_A.r1(batch["B"]), "D_B_R1": 0.5 * self.gan_B.r1(batch["A"])}

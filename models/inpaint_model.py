@@ -2,15 +2,14 @@
 
 One method for LaMa (Suvorov et al. 2022, arXiv:2109.07161), DeepFillv2 (Yu et al. 2019, arXiv:1806.03589), AOT-GAN
 (Zeng et al. 2021, arXiv:2104.01431) and GIN (Li et al. 2020, arXiv:2008.07173): they differ in networks, in what their
-judge sees, and in the weights of their losses. Images are in [-1,1]; weights published for [0,1] are brought into this
-range.
+discriminator sees, and in the weights of their losses. Images are in [-1,1]; weights published for [0,1] are brought
+into this range.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,14 +17,14 @@ from torch import Tensor
 from models import MODELS
 from models.base import Batch, Images, Losses, Phase, TranslationModel
 from models.builder import Builder
-from models.judge import Judge, present, refuse_judging
+from models.gan_losses import GANLosses, Holes, present, refuse_discriminator_flags
 from models.losses import GAN_MODES
 from models.losses.holes import feature_distance, total_variation, weighted_l1
 from models.losses.mix import MixOptions, ReconstructionMix
 from models.losses.pixel import l1, mse
 from models.networks import DISCRIMINATORS, GENERATORS
 from models.networks.holes import continue_smoothly, fill_holes, split_holes
-from models.options import JudgeOptions
+from models.options import DiscriminatorOptions
 from util.errors import UserError
 from util.option import option
 
@@ -33,7 +32,7 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class InpaintOptions(MixOptions, JudgeOptions):
+class InpaintOptions(MixOptions, DiscriminatorOptions):
     netG: str = option("lama", "generator architecture", "identity", registry=GENERATORS)
     netD: str = option("lama", "discriminator architecture", "identity", registry=DISCRIMINATORS)
     gan_mode: str = option("hole_patches", "adversarial loss", registry=GAN_MODES)
@@ -170,11 +169,11 @@ class Inpaint(TranslationModel):
         if self.options.lambda_GAN:
             self.D = build.discriminator(build.channels.B + (self.options.judge == "mask"))
             self.adversarial = build.adversarial_loss()
-            holes: Any = "seen" if self.options.judge == "mask" else "known"
-            self.judge = Judge(self.D, self.adversarial, self.options, holes=holes, matching=feature_distance)
-            self.augmentation = self.judge.augmentation
+            holes: Holes = "seen" if self.options.judge == "mask" else "known"
+            self.gan = GANLosses(self.D, self.adversarial, self.options, holes=holes, matching=feature_distance)
+            self.augmentation = self.gan.augmentation
         else:
-            refuse_judging(self.options)
+            refuse_discriminator_flags(self.options)
 
     @property
     def by_pixels(self) -> bool:
@@ -216,25 +215,25 @@ class Inpaint(TranslationModel):
             return (Phase("G", ("G",), self.loss_G, through_images=True),)
         divisible = not self.adversarial.couples_samples
         return (
-            self.judge.phase(self, scale=0.5),
+            self.gan.phase(self, scale=0.5),
             Phase("G", ("G",), self.loss_G, through_images=True, divisible=divisible),
         )
 
     def loss_D(self, batch: Batch, images: Images) -> Losses:
-        real, fake = self.judge.loss_D(batch["B"], self._shown(images), hole=_hole(batch))
+        real, fake = self.gan.loss_D(batch["B"], self._shown(images), hole=_hole(batch))
         return {"D_real": real, "D_fake": fake}
 
     def penalty_D(self, batch: Batch, images: Images) -> Losses:
-        return present({"D_gp": self.judge.penalty(batch["B"], self._shown(images), hole=_hole(batch))})
+        return present({"D_gp": self.gan.penalty(batch["B"], self._shown(images), hole=_hole(batch))})
 
     def lazy_penalty_D(self, batch: Batch, images: Images) -> Losses:
-        return {"D_R1": self.judge.r1(batch["B"], hole=_hole(batch))}
+        return {"D_R1": self.gan.r1(batch["B"], hole=_hole(batch))}
 
     def loss_G(self, batch: Batch, images: Images) -> Losses:
         made, target, losses = images["made_B"], batch["B"], Losses()
         if self.options.lambda_GAN:
-            fooling, matching = self.judge.loss_G(self._shown(images), target, hole=_hole(batch))
-            losses = present({"G_GAN": self.options.lambda_GAN * fooling, "G_FM": matching})
+            adversarial, matching = self.gan.loss_G(self._shown(images), target, hole=_hole(batch))
+            losses = present({"G_GAN": self.options.lambda_GAN * adversarial, "G_FM": matching})
         losses |= self.reconstruction(made, target, batch.get("B_mask"))
         losses |= self._pixel_terms(batch, made)
         if "coarse_B" in images:

@@ -10,7 +10,7 @@ from util.option import option
 
 
 @dataclass(frozen=True)
-class JudgeOptions:
+class DiscriminatorOptions:
     """What is done about a discriminator beside its adversarial loss."""
 
     netD: str = option("basic", "discriminator architecture", "identity", registry=DISCRIMINATORS)
@@ -38,7 +38,7 @@ class JudgeOptions:
 
 
 @dataclass(frozen=True)
-class PairedOptions(MixOptions, JudgeOptions):
+class PairedOptions(MixOptions, DiscriminatorOptions):
     """What the paired GANs have in common."""
 
     lambda_GAN: float = option(1.0, "weight of the adversarial term; 0 trains without a discriminator", minimum=0)

@@ -1,4 +1,4 @@
-"""What the paired GANs share: distances to the target, and a judge of the output."""
+"""What the paired GANs share: distances to the target, and a discriminator of the output."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 from models.base import Batch, Images, Losses, Phase, TranslationModel
 from models.builder import Builder
-from models.judge import Judge, present, refuse_judging
+from models.gan_losses import GANLosses, present, refuse_discriminator_flags
 from models.losses.mix import ReconstructionMix
 from models.options import PairedOptions
 from util.errors import UserError
@@ -32,10 +32,10 @@ class PairedGAN(TranslationModel):
         if self.options.lambda_GAN:
             self.D = build.discriminator(build.channels.B + build.channels.A * self.conditional)
             self.adversarial = build.adversarial_loss()
-            self.judge = Judge(self.D, self.adversarial, self.options)
-            self.augmentation = self.judge.augmentation
+            self.gan = GANLosses(self.D, self.adversarial, self.options)
+            self.augmentation = self.gan.augmentation
         else:
-            refuse_judging(self.options)
+            refuse_discriminator_flags(self.options)
 
     def forward(self, batch: Batch) -> Images:
         return {"fake_B": self.G(batch["A"])}
@@ -45,7 +45,7 @@ class PairedGAN(TranslationModel):
             return (Phase("G", ("G",), self.loss_G, through_images=True),)
         divisible = not self.adversarial.couples_samples
         return (
-            self.judge.phase(self, scale=0.5),
+            self.gan.phase(self, scale=0.5),
             Phase("G", ("G",), self.loss_G, through_images=True, divisible=divisible),
         )
 
@@ -55,23 +55,23 @@ class PairedGAN(TranslationModel):
 
     def loss_D(self, batch: Batch, images: Images) -> Losses:
         batch = self.view(batch)
-        real, fake = self.judge.loss_D(_true(batch), images["fake_B"], self._condition(batch))
+        real, fake = self.gan.loss_D(_true(batch), images["fake_B"], self._condition(batch))
         return {"D_real": real, "D_fake": fake}
 
     def penalty_D(self, batch: Batch, images: Images) -> Losses:
         batch = self.view(batch)
-        return present({"D_gp": self.judge.penalty(_true(batch), images["fake_B"], self._condition(batch))})
+        return present({"D_gp": self.gan.penalty(_true(batch), images["fake_B"], self._condition(batch))})
 
     def lazy_penalty_D(self, batch: Batch, images: Images) -> Losses:
         batch = self.view(batch)
-        return {"D_R1": self.judge.r1(_true(batch), self._condition(batch))}
+        return {"D_R1": self.gan.r1(_true(batch), self._condition(batch))}
 
     def loss_G(self, batch: Batch, images: Images) -> Losses:
         losses: Losses = {}
         batch, fake = self.view(batch), images["fake_B"]
         if self.options.lambda_GAN:
-            fooling, matching = self.judge.loss_G(fake, _true(batch), self._condition(batch))
-            losses = present({"G_GAN": self.options.lambda_GAN * fooling, "G_FM": matching})
+            adversarial, matching = self.gan.loss_G(fake, _true(batch), self._condition(batch))
+            losses = present({"G_GAN": self.options.lambda_GAN * adversarial, "G_FM": matching})
         return losses | self.reconstruction(fake, batch["B"], batch.get("B_mask"))
 
     def _condition(self, batch: Batch) -> Tensor | None:

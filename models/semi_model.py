@@ -15,7 +15,7 @@ from torch import Tensor
 from models import MODELS
 from models.base import Batch, Images, Losses, Phase, TranslationModel, split_calls
 from models.builder import Builder
-from models.judge import Judge, present, refuse_judging
+from models.gan_losses import GANLosses, present, refuse_discriminator_flags
 from models.losses import GAN_MODES
 from models.losses.mix import ReconstructionMix
 from models.losses.pixel import l1
@@ -61,10 +61,10 @@ class SemiSupervised(TranslationModel):
         if weights.lambda_GAN:
             self.D = build.discriminator(build.channels.B)
             self.adversarial = build.adversarial_loss()
-            self.judge = Judge(self.D, self.adversarial, weights)
-            self.augmentation = self.judge.augmentation
+            self.gan = GANLosses(self.D, self.adversarial, weights)
+            self.augmentation = self.gan.augmentation
         else:
-            refuse_judging(weights)
+            refuse_discriminator_flags(weights)
 
     def forward(self, batch: Batch) -> Images:
         """Return the translation of A; where there is a U also its translation and, with a way back, what returns.
@@ -86,26 +86,26 @@ class SemiSupervised(TranslationModel):
             return (Phase("G", players, self.loss_G, through_images=True),)
         divisible = not self.adversarial.couples_samples
         return (
-            self.judge.phase(self, scale=0.5, history=("fake_U",)),
+            self.gan.phase(self, scale=0.5, history=("fake_U",)),
             Phase("G", players, self.loss_G, through_images=True, divisible=divisible),
         )
 
     def loss_D(self, batch: Batch, images: Images) -> Losses:
-        real, fake = self.judge.loss_D(batch["B"], images["fake_U"])
+        real, fake = self.gan.loss_D(batch["B"], images["fake_U"])
         return {"D_real": real, "D_fake": fake}
 
     def penalty_D(self, batch: Batch, images: Images) -> Losses:
-        return present({"D_gp": self.judge.penalty(batch["B"], images["fake_U"])})
+        return present({"D_gp": self.gan.penalty(batch["B"], images["fake_U"])})
 
     def lazy_penalty_D(self, batch: Batch, images: Images) -> Losses:
-        return {"D_R1": self.judge.r1(batch["B"])}
+        return {"D_R1": self.gan.r1(batch["B"])}
 
     def loss_G(self, batch: Batch, images: Images) -> Losses:
         weights = self.options
         losses = self.reconstruction(images["fake_B"], batch["B"], batch.get("B_mask"))
         if weights.lambda_GAN:
-            fooling, matching = self.judge.loss_G(images["fake_U"], batch["B"])
-            losses |= present({"G_GAN": weights.lambda_GAN * fooling, "G_FM": matching})
+            adversarial, matching = self.gan.loss_G(images["fake_U"], batch["B"])
+            losses |= present({"G_GAN": weights.lambda_GAN * adversarial, "G_FM": matching})
         if weights.lambda_cycle:
             losses["cycle_U"] = weights.lambda_cycle * l1(images["rec_U"], _further(batch))
             losses["back_L1"] = weights.lambda_cycle * l1(self.back(batch["B"]), batch["A"], batch.get("A_mask"))

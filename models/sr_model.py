@@ -1,4 +1,4 @@
-"""Super-resolution and restoration: a distance to the target and, for the GANs, a judge of the output alone.
+"""Super-resolution and restoration: a distance to the target and, for the GANs, a discriminator of the output alone.
 
 Trained by distance alone it is what the papers call PSNR-oriented. With a discriminator and VGG features it is SRGAN
 (Ledig et al. 2017, arXiv:1609.04802), ESRGAN (Wang et al. 2018, arXiv:1809.00219) or, with damaged inputs,

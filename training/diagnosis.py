@@ -61,7 +61,7 @@ class Diagnosis:
 
 def _line(incident: Incident, layer: str, files: Sequence[str]) -> str:
     """Return one line that names the step, the loss, the layer and the input files."""
-    norm = float(incident.verdict.norm)
+    norm = float(incident.gradient.norm)
     kind = f"the gradient exploded (norm {norm:.3g})" if math.isfinite(norm) else "not finite"
     losses = [name for name, value in incident.losses.items() if not math.isfinite(float(value))]
     found = "norm statistics" if "norm statistics" in layer else "gradient"

@@ -17,26 +17,26 @@ EXPLOSION = 1000.0  # times the largest recent gradient norm
 _FADE = 0.999  # per step: what "recent" means
 
 
-class Verdict(NamedTuple):
-    """One phase's gradient norm, and whether the update must not happen."""
+class GradientNorm(NamedTuple):
+    """The norm of one phase's gradient, and whether the update must not happen."""
 
     norm: Tensor
     bad: Tensor
 
 
 class Incident(NamedTuple):
-    """A judged phase, kept until the host looks at it."""
+    """A checked phase, kept until the host looks at it."""
 
     step: int
     phase: str
-    verdict: Verdict
+    gradient: GradientNorm
     losses: Losses
     batch: Batch
     quiet: bool = False  # overflow is daily work for the loss scaling of fp16
 
 
 class Guard:
-    """Judge every gradient on the device; tell the user, and give up when it does not end.
+    """Check every gradient on the device; tell the user, and give up when it does not end.
 
     Args:
         patience: bad steps in a row after which training stops.
@@ -49,16 +49,16 @@ class Guard:
         self.total = self.streak = 0
         self._waiting: list[list[Incident]] = []
 
-    def judge(self, phase: str, norm: Tensor) -> Verdict:
+    def check(self, phase: str, norm: Tensor) -> GradientNorm:
         """Return whether a gradient of this norm is unusable, and remember the largest good norm of late."""
         norm = norm.detach()
         peak = self.peaks.get(phase, torch.zeros_like(norm))  # 0 until there has been a good one
         bad = ~torch.isfinite(norm) | ((peak > 0) & (norm > EXPLOSION * peak))
         self.peaks[phase] = torch.maximum(_FADE * peak, torch.where(bad, 0.0, norm))
-        return Verdict(norm, bad)
+        return GradientNorm(norm, bad)
 
     def note(self, step: list[Incident], explain: Callable[[Incident], str]) -> None:
-        """Take the judged phases of a step; look at those waiting when enough have come together.
+        """Take the checked phases of a step; look at those waiting when enough have come together.
 
         Raises:
             UserError: ``patience`` bad steps came in a row.
@@ -71,7 +71,7 @@ class Guard:
         """Wait for the device and report what it found since the last look; raises as :meth:`note`."""
         waiting, self._waiting = self._waiting, []
         for step in waiting:
-            bad = next((incident for incident in step if bool(incident.verdict.bad)), None)
+            bad = next((incident for incident in step if bool(incident.gradient.bad)), None)
             self.streak = self.streak + 1 if bad else 0
             if bad:
                 self.total += 1

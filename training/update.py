@@ -1,7 +1,7 @@
 """One update step: in which order phases run, and what becomes of their gradients.
 
 Methods stay pure: every device decision is made here and in ``training/phases.py``. A step is a transaction: what a
-phase changes beside weights (norm statistics, image histories) counts only once its gradient has been judged.
+phase changes beside weights (norm statistics, image histories) counts only once its gradient has been checked.
 """
 
 from __future__ import annotations
@@ -110,8 +110,8 @@ class Updater:
         learned = False
         for phase in phases:
             transaction.begin_phase()
-            incidents.append(self._judge(phase, work, transaction.buffers))
-            if self._host_decides and bool(incidents[-1].verdict.bad):
+            incidents.append(self._compute(phase, work, transaction.buffers))
+            if self._host_decides and bool(incidents[-1].gradient.bad):
                 transaction.take_back(whole=self.undoes)
                 if self.undoes:
                     learned = False
@@ -141,17 +141,17 @@ class Updater:
         fitted = fit_sizes(moved, self.model.size_multiple, self.model.scale)
         return self.runner.open(fitted, step, self.step_options.accumulate, shared)
 
-    def _judge(self, phase: Phase, work: StepBatch, before: Undo) -> Incident:
+    def _compute(self, phase: Phase, work: StepBatch, before: Undo) -> Incident:
         """Compute a phase's gradients and look at their norm."""
         optimizer, scaler = self.optimizers[phase.name], self._scalers.get(phase.name)
         losses = self.runner.run(phase, work, before, scaler.scale if scaler else unscaled)
         if scaler:
             optimizer.unscale(scaler)
-        verdict = self.guard.judge(phase.name, optimizer.norm() + nan_unless_finite(self.model.buffers()))
-        return Incident(work.step, phase.name, verdict, losses, work.batch, quiet=scaler is not None)
+        gradient = self.guard.check(phase.name, optimizer.norm() + nan_unless_finite(self.model.buffers()))
+        return Incident(work.step, phase.name, gradient, losses, work.batch, quiet=scaler is not None)
 
     def _apply(self, phase: Phase, incident: Incident, transaction: Transaction) -> None:
-        norm, bad = incident.verdict
+        norm, bad = incident.gradient
         self.optimizers[phase.name].step(norm, skip=None if self._host_decides else bad)
         if not self._host_decides:
             transaction.buffers.restore(where=bad)
@@ -159,7 +159,7 @@ class Updater:
     def _tell(self, incidents: Sequence[Incident]) -> Losses:
         """Return the losses, those of bad phases as they were before, so that means and curves stay finite."""
         told = {
-            name: torch.where(incident.verdict.bad, self._last.get(name, torch.zeros_like(value)), value)
+            name: torch.where(incident.gradient.bad, self._last.get(name, torch.zeros_like(value)), value)
             for incident in incidents
             for name, value in incident.losses.items()
         }

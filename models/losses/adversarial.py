@@ -147,7 +147,7 @@ class Relativistic(AdversarialLoss):
     needs_real = True
 
     def discriminator_loss(self, real: Outputs, fake: Outputs) -> tuple[Tensor, Tensor]:
-        """Return the one loss twice, as it judges both at a time."""
+        """Return the one loss twice, as it compares both."""
         loss = _compare(real, fake)
         return loss, loss
 

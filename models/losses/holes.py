@@ -1,7 +1,7 @@
-"""Losses of inpainting: pixels weighted by where they lie, and judges that know where the holes are.
+"""Losses of inpainting: pixels weighted by where they lie, and discriminators that know where the holes are.
 
-The two ``--gan_mode`` classes take the mask (N,1,H,W), 1 in holes, behind the judged images; without it all of a fake
-is a hole.
+The two ``--gan_mode`` classes take the mask (N,1,H,W), 1 in holes, behind the discriminator's outputs; without it all
+of a fake is a hole.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def total_variation(image: Tensor) -> Tensor:
 
 
 def feature_distance(fake: Outputs, real: Outputs) -> Tensor:
-    """Return the mean squared difference of a judge's features, averaged over layers and scales (LaMa), a scalar.
+    """Return the mean squared difference of D's features, averaged over layers and scales (LaMa), a scalar.
 
     Gradients flow into ``fake`` alone.
     """
@@ -66,9 +66,9 @@ class HolePatches(AdversarialLoss):
         self.weight = options.hole_R1
 
     def discriminator_loss(self, real: Outputs, fake: Outputs, hole: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        verdicts = [widened(output.logits) for output in fake]
-        holes = [_touched(hole, logits) for logits in verdicts]
-        terms = [F.softplus(torch.where(at > 0, x, -x)).mean() for x, at in zip(verdicts, holes, strict=True)]
+        fakes = [widened(output.logits) for output in fake]
+        holes = [_touched(hole, logits) for logits in fakes]
+        terms = [F.softplus(torch.where(at > 0, x, -x)).mean() for x, at in zip(fakes, holes, strict=True)]
         return mean_over_scales(real, lambda x: F.softplus(-x)), torch.stack(terms).mean()
 
     def generator_loss(self, fake: Outputs, hole: Tensor | None = None) -> Tensor:

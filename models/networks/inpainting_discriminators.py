@@ -30,7 +30,7 @@ class LaMaDiscriminatorOptions(WidthOptions):
 
 
 class LaMaDiscriminator(nn.Module):
-    """Judge (N,input_nc,H,W) by patches: logits (N,1,h,w), h = H/16 + 3 with 4 layers.
+    """Tell real from generated (N,input_nc,H,W) by patches: logits (N,1,h,w), h = H/16 + 3 with 4 layers.
 
     pix2pixHD's layers (Wang et al. 2018, arXiv:1711.11585), padded by 2, with batch norm; each one's output is a
     feature to match.
@@ -59,7 +59,7 @@ class LaMaDiscriminator(nn.Module):
 
 
 class AOTDiscriminator(nn.Module):
-    """Judge (N,input_nc,H,W) by patches of 70x70 pixels: logits (N,1,h,w), h = H/8 - 2.
+    """Tell real from generated (N,input_nc,H,W) by patches of 70x70 pixels: logits (N,1,h,w), h = H/8 - 2.
 
     A PatchGAN with spectral norm and no bias; what makes it AOT-GAN's is the soft mask it is trained to see.
     """
@@ -78,9 +78,9 @@ class AOTDiscriminator(nn.Module):
 
 
 class SNPatchDiscriminator(nn.Module):
-    """Judge (N,input_nc,H,W), image and mask: logits (N,4*ndf,H/64,W/64), as many verdicts a patch as channels.
+    """Tell real from generated (N,input_nc,H,W), image and mask: logits (N,4*ndf,H/64,W/64), one a channel and patch.
 
-    Six 5x5 convolutions with spectral norm, each halving the size; the last one's leaky output is the verdict.
+    Six 5x5 convolutions with spectral norm, each halving the size; the last one's leaky outputs are the logits.
     """
 
     def __init__(self, input_nc: int, ndf: int = 64) -> None:

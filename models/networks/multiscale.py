@@ -22,7 +22,7 @@ class MultiscaleOptions(NetworkOptions):
 
 
 class MultiscaleDiscriminator(nn.Module):
-    """Judge (N,input_nc,H,W) at several sizes: one output a scale, from the whole size on.
+    """Tell real from generated (N,input_nc,H,W) at several sizes: one output a scale, from the whole size on.
 
     Three scales of three layers need 96 pixels; UserError for less.
     """

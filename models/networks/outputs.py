@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class DiscriminatorOutput(NamedTuple):
-    """One scale's verdict.
+    """What a discriminator gives at one scale.
 
     Attributes:
         logits: (N,1,h,w) raw scores, larger is more real; (N,c,h,w) where every patch gets c of them.

@@ -1,4 +1,4 @@
-"""PatchGAN discriminators: every logit judges one patch (Isola et al. 2017, arXiv:1611.07004)."""
+"""PatchGAN discriminators: one logit a patch (Isola et al. 2017, arXiv:1611.07004)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ def run_layers(layers: nn.Sequential, x: Tensor) -> list[DiscriminatorOutput]:
 
 
 class PatchDiscriminator(nn.Module):
-    """Judge (N,input_nc,H,W) by patches: logits (N,1,h,w); 3 layers see 70x70 pixels and give h = H/8 - 2."""
+    """Tell real from generated (N,input_nc,H,W) by patches: logits (N,1,h,w).
+
+    3 layers see 70x70 pixels and give h = H/8 - 2.
+    """
 
     def __init__(self, input_nc: int, ndf: int = 64, n_layers: int = 3, norm: str = "instance") -> None:
         super().__init__()

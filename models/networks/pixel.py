@@ -1,4 +1,4 @@
-"""Discriminator that judges single pixels, by colour alone (Isola et al. 2017, arXiv:1611.07004)."""
+"""Discriminator of single pixels, by colour alone (Isola et al. 2017, arXiv:1611.07004)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PixelOptions(NetworkOptions):
 
 
 class PixelDiscriminator(nn.Module):
-    """Judge (N,input_nc,H,W) pixel by pixel: logits (N,1,H,W)."""
+    """Tell real from generated (N,input_nc,H,W) pixel by pixel: logits (N,1,H,W)."""
 
     def __init__(self, input_nc: int, ndf: int = 64, norm: str = "instance") -> None:
         super().__init__()
@@ -40,5 +40,5 @@ class PixelDiscriminator(nn.Module):
 
 @DISCRIMINATORS.register("pixel", options=PixelOptions)
 def pixel(options: PixelOptions, input_nc: int) -> PixelDiscriminator:
-    """1x1 PatchGAN: one verdict a pixel (Isola et al. 2017)."""
+    """1x1 PatchGAN: one logit a pixel (Isola et al. 2017)."""
     return PixelDiscriminator(input_nc, options.ndf, options.norm)

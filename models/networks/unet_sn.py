@@ -1,4 +1,4 @@
-"""Real-ESRGAN's discriminator: a U-Net with spectral norm that judges every pixel (arXiv:2107.10833)."""
+"""Real-ESRGAN's discriminator: a U-Net with spectral norm with a logit for every pixel (arXiv:2107.10833)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class UnetSNOptions(PlainOptions):
 
 
 class UnetSNDiscriminator(nn.Module):
-    """Judge (N,input_nc,H,W), H and W at least 8, pixel by pixel: logits (N,1,H,W)."""
+    """Tell real from generated (N,input_nc,H,W), H and W at least 8, pixel by pixel: logits (N,1,H,W)."""
 
     def __init__(self, input_nc: int, ndf: int = 64) -> None:
         super().__init__()
@@ -58,5 +58,5 @@ class UnetSNDiscriminator(nn.Module):
 
 @DISCRIMINATORS.register("unet_sn", options=UnetSNOptions)
 def unet_sn(options: UnetSNOptions, input_nc: int) -> UnetSNDiscriminator:
-    """Real-ESRGAN's U-Net with spectral norm: one verdict a pixel (Wang et al. 2021)."""
+    """Real-ESRGAN's U-Net with spectral norm: one logit a pixel (Wang et al. 2021)."""
     return UnetSNDiscriminator(input_nc, options.ndf)

@@ -1,4 +1,4 @@
-"""Discriminators that judge a whole image by one number: SRGAN's (1609.04802) and ESRGAN's VGG-128 (1809.00219)."""
+"""Discriminators that give a whole image one logit: SRGAN's (1609.04802) and ESRGAN's VGG-128 (1809.00219)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class VGG128Options(NetworkOptions):
 
 
 class SRGANDiscriminator(nn.Module):
-    """Judge (N,input_nc,H,W), H and W at least 16, by one logit (N,1,1,1).
+    """Tell real from generated (N,input_nc,H,W), H and W at least 16, by one logit (N,1,1,1).
 
     Eight 3x3 convolutions, every second one halving the size, and two linear layers made for ``side`` x ``side``
     pixels; the maps of other sizes are averaged to what these expect.
@@ -65,7 +65,7 @@ class SRGANDiscriminator(nn.Module):
 
 
 class VGG128Discriminator(nn.Module):
-    """Judge (N,input_nc,H,W), H and W at least 32, by one logit (N,1,1,1).
+    """Tell real from generated (N,input_nc,H,W), H and W at least 32, by one logit (N,1,1,1).
 
     Five levels of a 3x3 and a halving 4x4 convolution, and two linear layers made for ``side`` x ``side`` pixels; the
     maps of other sizes are averaged to what these expect.
@@ -100,11 +100,11 @@ class VGG128Discriminator(nn.Module):
 
 @DISCRIMINATORS.register("srgan", options=SRGANDiscriminatorOptions)
 def srgan(options: SRGANDiscriminatorOptions, input_nc: int) -> SRGANDiscriminator:
-    """SRGAN's discriminator: one verdict an image (Ledig et al. 2017)."""
+    """SRGAN's discriminator: one logit an image (Ledig et al. 2017)."""
     return SRGANDiscriminator(input_nc, options.ndf, options.norm, options.size_D)
 
 
 @DISCRIMINATORS.register("vgg128", options=VGG128Options)
 def vgg128(options: VGG128Options, input_nc: int) -> VGG128Discriminator:
-    """ESRGAN's VGG discriminator for 128 pixels: one verdict an image (Wang et al. 2018)."""
+    """ESRGAN's VGG discriminator for 128 pixels: one logit an image (Wang et al. 2018)."""
     return VGG128Discriminator(input_nc, options.ndf, options.norm, options.size_D)

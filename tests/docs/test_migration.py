@@ -84,7 +84,7 @@ class _Builder:
         return torch.nn.Identity()
 
     def adversarial_loss(self) -> Any:
-        return type("Loss", (), {"generator_loss": staticmethod(lambda verdict: verdict.mean())})()
+        return type("Loss", (), {"generator_loss": staticmethod(lambda outputs: outputs.mean())})()
 
 
 def test_the_table_names_what_exists() -> None:

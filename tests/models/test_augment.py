@@ -95,7 +95,7 @@ def test_each_alteration_happens_as_often_as_it_should(probability: float) -> No
     assert changed.item() == pytest.approx(probability, abs=0.07)
 
 
-def verdict(share: float) -> list[DiscriminatorOutput]:
+def outputs(share: float) -> list[DiscriminatorOutput]:
     """Return logits around 0.5 of which so many say real."""
     logits = torch.full((2, 1, 10, 10), 0.2)
     logits.view(2, -1)[:, : round(100 * share)] = 0.9
@@ -106,18 +106,18 @@ def test_the_probability_rises_while_d_is_sure_and_falls_when_it_is_not() -> Non
     augment = Augmentation(ALL, 0.0, target=0.6, images=20)
     history = []
     for share in (1.0,) * 4 + (0.5,) * 150:
-        augment.observe(verdict(share), 0.5)
+        augment.observe(outputs(share), 0.5)
         augment.end_step(lambda _: None)
         history.append(augment.p.item())
     assert history[0] == 0, "one step does not make it sure"
     for _ in range(200):
-        augment.observe(verdict(1.0), 0.5)
+        augment.observe(outputs(1.0), 0.5)
         augment.end_step(lambda _: None)
         history.append(augment.p.item())
     assert history[-1] == 1.0
     assert max(abs(b - a) for a, b in zip(history, history[1:], strict=False)) == pytest.approx(2 / 20)
     for _ in range(100):
-        augment.observe(verdict(0.5), 0.5)
+        augment.observe(outputs(0.5), 0.5)
         augment.end_step(lambda _: None)
     assert 0 <= augment.p.item() < 1.0
 
@@ -128,10 +128,10 @@ def test_what_other_processes_saw_counts_and_without_images_nothing_moves() -> N
             value.mul_(2)
 
     one, two = Augmentation(ALL, 0.0, target=0.0), Augmentation(ALL, 0.0, target=0.0)
-    one.observe(verdict(0.8), 0.5)
+    one.observe(outputs(0.8), 0.5)
     one.end_step(twice)
     for _ in range(2):
-        two.observe(verdict(0.8), 0.5)
+        two.observe(outputs(0.8), 0.5)
     two.end_step(lambda _: None)
     assert one.p == two.p > 0 and one.certainty == two.certainty
     before = two.p.clone()

@@ -37,20 +37,20 @@ def words(photos: pathlib.Path, tiny: list[str], *more: str) -> list[str]:
     return [*where, "--name", "color", *tiny, "--n_epochs", "1", "--n_epochs_decay", "0", *more]
 
 
-def test_losses_compare_colours_and_the_judge_sees_lightness_beside_them(tiny: list[str]) -> None:
+def test_losses_compare_colours_and_the_discriminator_sees_lightness_beside_them(tiny: list[str]) -> None:
     options = TrainOptions().parse(["--dataroot", ".", "--model", "colorization", *tiny])
     model: Any = build_model(options, train=True).eval()
     random = torch.Generator().manual_seed(0)
     batch = {side: torch.rand(2, 3, 32, 32, generator=random) * 2 - 1 for side in "AB"}
     images = model(batch)
-    judge, generator = model.phases()
+    discriminator, generator = model.phases()
     losses = generator.loss(batch, images)
     wanted = rgb_to_lab(batch["B"])[1]
     torch.testing.assert_close(losses["G_L1"], 100 * (images["fake_B"] - wanted).abs().mean())
     assert model.D.model[0].in_channels == 3
-    (verdict,) = model.D(torch.cat([rgb_to_lab(batch["A"])[0], wanted], 1))
-    assert judge.loss(batch, images)["D_real"].item() == pytest.approx(
-        torch.nn.functional.softplus(-verdict.logits).mean().item(), rel=1e-5
+    (output,) = model.D(torch.cat([rgb_to_lab(batch["A"])[0], wanted], 1))
+    assert discriminator.loss(batch, images)["D_real"].item() == pytest.approx(
+        torch.nn.functional.softplus(-output.logits).mean().item(), rel=1e-5
     )
     grey = batch | {"A": batch["A"][:, :1]}
     assert model.predict(grey)["fake_B_rgb"].shape == (2, 3, 32, 32), "grey photos do as well"

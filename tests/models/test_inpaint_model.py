@@ -1,4 +1,4 @@
-"""Inpainting: known pixels stay, holes are learned, and each judge sees what its paper says."""
+"""Inpainting: known pixels stay, holes are learned, and each discriminator sees what its paper says."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_weight_of_zero_hides_even_what_is_no_number() -> None:
 
 
 @pytest.mark.parametrize(("judge", "channels"), [("output", 3), ("composed", 3), ("mask", 4)])
-def test_the_judge_sees_what_the_flag_says(judge: str, channels: int) -> None:
+def test_the_discriminator_sees_what_the_flag_says(judge: str, channels: int) -> None:
     model, data = make("inpaint", "--judge", judge, "--gan_mode", "lsgan").train(), batch()
     seen: list[Tensor] = []
     model.networks()["D"].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach()))
@@ -113,7 +113,7 @@ def test_every_variant_takes_a_step(name: str) -> None:
     assert expected.get(name, {"G_L1"}) <= set(losses)
 
 
-def test_r1_is_of_what_the_judge_sees_of_real_images() -> None:
+def test_r1_is_of_what_the_discriminator_sees_of_real_images() -> None:
     words = ["--judge", "mask", "--gan_mode", "lsgan", "--lambda_R1", "3", "--norm", "instance"]
     model, data = make("inpaint", *words).double().train(), as_doubles(batch())
     (found,) = model.phases()[0].lazy_penalty(data, {}).values()  # type: ignore[misc]

@@ -33,7 +33,7 @@ THRESHOLD = 0.4
 CYCLE_THRESHOLD = 0.65
 
 
-#: distances alone, because perceptual ones need a file, and judges that take images of 32 pixels
+#: distances alone, because perceptual ones need a file, and discriminators that take images of 32 pixels
 _NO_FILES = ["--lambda_VGG", "0", "--lambda_L1", "10", "--netD", "basic"]
 WORDS = {name: _NO_FILES for name in ("sr", "srgan", "esrgan", "real_esrgan", "inpaint")}
 WORDS |= {"levels": ["--level_encoder", "test_convnext"]}

@@ -33,25 +33,26 @@ def step(model: TranslationModel, data: dict[str, Any]) -> dict[str, torch.Tenso
 
 def test_terms_follow_the_weights(tiny: list[str]) -> None:
     assert set(step(make(tiny), batch())) == {"G_L1", "G_GAN", "D_real", "D_fake"}
-    without_judge = make(tiny, "--lambda_GAN", "0", "--lambda_cycle", "2")
-    assert set(without_judge.networks()) == {"G", "back"}
-    assert set(step(without_judge, batch())) == {"G_L1", "cycle_U", "back_L1"}
+    without_discriminator = make(tiny, "--lambda_GAN", "0", "--lambda_cycle", "2")
+    assert set(without_discriminator.networks()) == {"G", "back"}
+    assert set(step(without_discriminator, batch())) == {"G_L1", "cycle_U", "back_L1"}
     with pytest.raises(UserError, match="nothing learns from images without targets"):
         make(tiny, "--lambda_GAN", "0")
     with pytest.raises(UserError, match="--augment color is about the discriminator"):
         make(tiny, "--lambda_GAN", "0", "--lambda_cycle", "1", "--augment", "color")
 
 
-def test_the_judge_sees_translations_of_images_without_targets(tiny: list[str]) -> None:
+def test_the_discriminator_sees_translations_of_images_without_targets(tiny: list[str]) -> None:
     model, data = make(tiny), batch()
-    judge, generator = model.phases()
+    discriminator, generator = model.phases()
     images = model(data)
-    before = {name: value.item() for name, value in (judge.loss(data, images) | generator.loss(data, images)).items()}
+    losses = discriminator.loss(data, images) | generator.loss(data, images)
+    before = {name: value.item() for name, value in losses.items()}
     changed = images | {"fake_B": images["fake_B"] * 0}
-    after = judge.loss(data, changed) | generator.loss(data, changed)
+    after = discriminator.loss(data, changed) | generator.loss(data, changed)
     assert {name for name, value in before.items() if after[name].item() != pytest.approx(value)} == {"G_L1"}
     changed = images | {"fake_U": images["fake_U"] * 0 + 0.7}
-    after = judge.loss(data, changed) | generator.loss(data, changed)
+    after = discriminator.loss(data, changed) | generator.loss(data, changed)
     assert {name for name, value in before.items() if after[name].item() != pytest.approx(value)} == {"G_GAN", "D_fake"}
 
 

@@ -1,4 +1,4 @@
-"""Super-resolution: distances at the target's size, and a judge that sees the output alone."""
+"""Super-resolution: distances at the target's size, and a discriminator that sees the output alone."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_images_of_odd_size_are_cut_alike_where_the_network_folds_them() -> None
         ("real_esrgan", ["--netD", "unet_sn", "--ndf", "2", *RRDB]),
     ],
 )
-def test_the_papers_judges_see_the_large_image_alone(name: str, words: list[str]) -> None:
+def test_the_papers_discriminators_see_the_large_image_alone(name: str, words: list[str]) -> None:
     model, data = make(name, *words), batch()
     losses = updater(model).step(data, 0)
     assert {"G_GAN", "D_real", "D_fake"} <= set(losses) and all(torch.isfinite(v) for v in losses.values())
@@ -68,30 +68,30 @@ def test_the_papers_judges_see_the_large_image_alone(name: str, words: list[str]
     assert first.shape[1] == 3
 
 
-def test_generator_and_judge_are_scored_by_the_relativistic_average() -> None:
+def test_generator_and_discriminator_are_scored_by_the_relativistic_average() -> None:
     model, data = make("esrgan", "--netD", "pixel", "--ndf", "2", "--norm", "none", *RRDB), batch()
     images = model(data)
     real, fake = (model.networks()["D"](x)[0].logits for x in (data["B"], images["fake_B"]))
     up, down = F.softplus(-(real - fake.mean())).mean(), F.softplus(fake - real.mean()).mean()
     turned = (F.softplus(real - fake.mean()).mean() + F.softplus(-(fake - real.mean())).mean()) / 2
-    judge, generator = (phase.loss(data, images) for phase in model.phases())
-    torch.testing.assert_close((judge["D_real"], judge["D_fake"]), (up, down))
+    discriminator, generator = (phase.loss(data, images) for phase in model.phases())
+    torch.testing.assert_close((discriminator["D_real"], discriminator["D_fake"]), (up, down))
     torch.testing.assert_close(generator["G_GAN"], 0.005 * turned)
     torch.testing.assert_close(generator["G_L1"], 0.005 * (images["fake_B"] - data["B"]).abs().mean())
 
 
-def test_distances_are_to_the_sharp_target_and_the_judge_sees_the_plain_one() -> None:
+def test_distances_are_to_the_sharp_target_and_the_discriminator_sees_the_plain_one() -> None:
     model, data = make("real_esrgan", "--netD", "pixel", "--ndf", "2", "--norm", "none", *RRDB), batch()
     plain = data | {"B_plain": data["B"].roll(1, 3) * 0.9}
-    judge, generator = model.phases()
+    discriminator, generator = model.phases()
     images = model(data)
-    first, second = (judge.loss(each, images) for each in (data, plain))
+    first, second = (discriminator.loss(each, images) for each in (data, plain))
     assert first["D_fake"] == second["D_fake"] and first["D_real"] != second["D_real"]
-    torch.testing.assert_close(second["D_real"], judge.loss(data | {"B": plain["B_plain"]}, images)["D_real"])
+    torch.testing.assert_close(second["D_real"], discriminator.loss(data | {"B": plain["B_plain"]}, images)["D_real"])
     assert generator.loss(data, images)["G_L1"] == generator.loss(plain, images)["G_L1"]
 
 
-def test_distances_alone_need_no_judge_and_nothing_at_all_is_refused() -> None:
+def test_distances_alone_need_no_discriminator_and_nothing_at_all_is_refused() -> None:
     model = make("sr", "--netG", "compact", "--n_convs", "1", "--lambda_charbonnier", "2", "--lambda_L1", "0")
     assert list(model.networks()) == ["G"]
     data = batch()

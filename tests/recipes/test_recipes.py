@@ -45,5 +45,5 @@ def test_presets_of_the_method_balance_as_the_papers_do() -> None:
     values = {name: TrainOptions().parse(["--dataroot", ".", "--model", name]).values for name in ("srgan", "esrgan")}
     assert (values["srgan"]["lambda_VGG"], values["srgan"]["lambda_GAN"]) == (0.006, 0.001)
     assert values["esrgan"]["lambda_L1"] == 0.01 / 2  # [-1,1] doubles differences
-    assert all(v["crop_size"] == v["size_D"] for v in values.values()), "judges see patches of the size they are for"
+    assert all(v["crop_size"] == v["size_D"] for v in values.values()), "D sees patches of its size"
     assert (values["srgan"]["beta1"], values["srgan"]["scale"], values["srgan"]["netD"]) == (0.9, 4, "srgan")

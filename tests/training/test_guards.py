@@ -107,7 +107,7 @@ class Glitch(nn.Module):
 
 
 def with_late_glitch(model: TranslationModel) -> TranslationModel:
-    """Let the discriminator fail in the second step, when it judges for the generator after its own update."""
+    """Let the discriminator fail in the second step, when it sees the generator's images after its own update."""
     model.D.model[0] = Glitch(model.D.model[0], call=4)  # type: ignore[index, operator, union-attr]
     return model
 
@@ -247,9 +247,9 @@ def test_an_exploding_gradient_is_left_out(make: Make, capfd: Any) -> None:
 def test_ordinary_changes_of_the_norm_are_no_explosion() -> None:
     guard = Guard(patience=3)
     norms = [1.0, 30.0, 0.001, 0.001, 500.0, 2.0]
-    assert not any(bool(guard.judge("G", torch.tensor(norm)).bad) for norm in norms)
-    assert bool(guard.judge("G", torch.tensor(1e6)).bad)
-    assert not bool(guard.judge("G", torch.tensor(400.0)).bad), "what exploded is not taken for the new normal"
+    assert not any(bool(guard.check("G", torch.tensor(norm)).bad) for norm in norms)
+    assert bool(guard.check("G", torch.tensor(1e6)).bad)
+    assert not bool(guard.check("G", torch.tensor(400.0)).bad), "what exploded is not taken for the new normal"
 
 
 def test_looking_every_few_steps_tells_the_same(make: Make, capfd: Any) -> None:

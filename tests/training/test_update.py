@@ -78,8 +78,8 @@ def test_pix2pix_is_the_textbook_loop(make: Make) -> None:
         ((D_real + D_fake) / 2).backward()
         optimizer_D.step()
         freeze(D, frozen=True)
-        judged = logits(D, batch["A"], fake)
-        G_GAN = F.binary_cross_entropy_with_logits(judged, torch.ones_like(judged))
+        fake_logits = logits(D, batch["A"], fake)
+        G_GAN = F.binary_cross_entropy_with_logits(fake_logits, torch.ones_like(fake_logits))
         G_L1 = 100 * (fake - batch["B"]).abs().mean()
         optimizer_G.zero_grad()
         (G_GAN + G_L1).backward()
@@ -207,14 +207,14 @@ def test_the_penalty_has_the_same_weight_in_both_methods(make: Make) -> None:
         (phase,) = (p for p in model.phases() if p.name == "D")
         images = {name: image.detach() for name, image in model(batch).items()}
         torch.manual_seed(0)
-        judge = model.get_submodule(phase.networks[0])
+        discriminator = model.get_submodule(phase.networks[0])
         real, fake = batch["B"], images["fake_B"]
         if "D" in phase.networks:
             real, fake = (torch.cat([batch["A"], x], 1) for x in (real, fake))
         assert phase.penalty is not None
         ours = phase.scale * next(iter(phase.penalty(batch, images).values()))
         torch.manual_seed(0)
-        assert ours.item() == pytest.approx(0.5 * model.adversarial.penalty(judge, real, fake).item())
+        assert ours.item() == pytest.approx(0.5 * model.adversarial.penalty(discriminator, real, fake).item())
 
 
 def test_without_an_adversarial_weight_there_is_no_discriminator(make: Make) -> None:

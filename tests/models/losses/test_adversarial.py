@@ -27,7 +27,7 @@ def outputs(*values: float, dtype: torch.dtype = torch.float64) -> list[Discrimi
     ]
 
 
-def fooling(mode: str, fake: list[DiscriminatorOutput], real: float = 0.5) -> Tensor:
+def generator_loss(mode: str, fake: list[DiscriminatorOutput], real: float = 0.5) -> Tensor:
     """Return the generator's loss, beside real images of one score where the mode compares."""
     adversarial = loss(mode)
     return adversarial.generator_loss(fake, *([outputs(*[real] * len(fake))] if adversarial.needs_real else []))
@@ -47,21 +47,21 @@ def fooling(mode: str, fake: list[DiscriminatorOutput], real: float = 0.5) -> Te
 def test_values(mode: str, real: float, fake: float, made: float) -> None:
     found = loss(mode).discriminator_loss(outputs(0.5), outputs(0.25))
     assert [x.item() for x in found] == pytest.approx([real, fake])
-    assert fooling(mode, outputs(0.25)).item() == pytest.approx(made)
+    assert generator_loss(mode, outputs(0.25)).item() == pytest.approx(made)
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_gradients_push_real_up_fake_down_and_the_generator_up(mode: str) -> None:
     real, fake, made = outputs(0.3), outputs(0.3), outputs(0.3)
     sum(loss(mode).discriminator_loss(real, fake)).backward()
-    fooling(mode, made).backward()
+    generator_loss(mode, made).backward()
     assert (real[0].logits.grad < 0).all()
     assert (fake[0].logits.grad > 0).all()
     assert (made[0].logits.grad < 0).all()
 
 
 @pytest.mark.parametrize("mode", ("lsgan", "vanilla", "hinge"))
-def test_a_perfect_verdict_costs_nothing(mode: str) -> None:
+def test_a_perfect_logit_costs_nothing(mode: str) -> None:
     real, fake = (1.0, 0.0) if mode == "lsgan" else (60.0, -60.0)
     assert [x.item() for x in loss(mode).discriminator_loss(outputs(real), outputs(fake))] == pytest.approx([0, 0])
 
@@ -83,8 +83,8 @@ def test_the_average_couples_the_samples_of_a_batch() -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_scales_count_alike(mode: str) -> None:
-    single = [fooling(mode, outputs(value)) for value in (0.2, 0.8)]
-    torch.testing.assert_close(fooling(mode, outputs(0.2, 0.8)), torch.stack(single).mean())
+    single = [generator_loss(mode, outputs(value)) for value in (0.2, 0.8)]
+    torch.testing.assert_close(generator_loss(mode, outputs(0.2, 0.8)), torch.stack(single).mean())
 
 
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode not in ("wgangp", "hole_patches")])

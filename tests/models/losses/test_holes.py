@@ -1,4 +1,4 @@
-"""Judges that know the holes, by hand."""
+"""Discriminators that know the holes, by hand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from models.losses.holes import feature_distance, softened, total_variation
 from models.networks.outputs import DiscriminatorOutput
 
 
-def verdict(values: list[list[float]], features: list[Tensor] | None = None) -> list[DiscriminatorOutput]:
+def outputs(values: list[list[float]], features: list[Tensor] | None = None) -> list[DiscriminatorOutput]:
     logits = torch.tensor(values, dtype=torch.float64)[None, None]
     return [DiscriminatorOutput(logits.requires_grad_(True), features or [])]
 
@@ -29,7 +29,7 @@ def softplus(x: float) -> float:
 def test_patches_without_a_hole_are_real() -> None:
     hole = torch.zeros(1, 1, 4, 4, dtype=torch.float64)
     hole[..., :2, 2:] = 1
-    real, fake = verdict([[0.5]]), verdict([[1.0, 2.0], [3.0, 4.0]])
+    real, fake = outputs([[0.5]]), outputs([[1.0, 2.0], [3.0, 4.0]])
     D_real, D_fake = loss("hole_patches").discriminator_loss(real, fake, hole)
     assert D_real.item() == pytest.approx(softplus(-0.5))
     assert D_fake.item() == pytest.approx((softplus(-1) + softplus(2) + softplus(-3) + softplus(-4)) / 4)
@@ -44,7 +44,7 @@ def test_r1_is_the_squared_slope_of_the_sum_of_logits_at_real_images_alone() -> 
     assert loss("hole_patches", hole_R1=0.0).penalty(lambda x: [], real, fake) is None
 
 
-def test_the_soft_mask_is_what_the_judge_should_find() -> None:
+def test_the_soft_mask_is_what_the_discriminator_should_find() -> None:
     hole = torch.zeros(2, 1, 16, 16, dtype=torch.float64)
     hole[:, :, 4:12, 4:12] = 1
     adversarial = loss("soft_mask", soft_mask_size=5, soft_mask_sigma=1.0)
@@ -60,16 +60,16 @@ def test_the_soft_mask_is_what_the_judge_should_find() -> None:
     assert adversarial.generator_loss([DiscriminatorOutput(logits, [])], hole).item() == pytest.approx(1)
 
 
-def test_verdicts_of_another_size_are_enlarged_to_the_mask() -> None:
+def test_logits_of_another_size_are_enlarged_to_the_mask() -> None:
     hole = torch.zeros(1, 1, 9, 9, dtype=torch.float64)
     hole[..., 8, 8] = 1
     values = [[0.0, 0.0], [0.0, 3.0]]
-    assert loss("soft_mask").generator_loss(verdict(values), hole).item() == pytest.approx(4)
+    assert loss("soft_mask").generator_loss(outputs(values), hole).item() == pytest.approx(4)
 
 
 def test_features_are_compared_by_squares_and_pull_only_the_fake() -> None:
     ours, theirs = torch.zeros(1, 2, requires_grad=True), torch.full((1, 2), 3.0, requires_grad=True)
-    distance = feature_distance(verdict([[0.0]], [ours, ours]), verdict([[0.0]], [theirs, ours]))
+    distance = feature_distance(outputs([[0.0]], [ours, ours]), outputs([[0.0]], [theirs, ours]))
     assert distance.item() == pytest.approx(4.5)
     distance.backward()
     assert ours.grad is not None and theirs.grad is None

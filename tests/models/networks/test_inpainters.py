@@ -149,7 +149,7 @@ def test_gin_adds_what_its_small_image_misses() -> None:
     torch.testing.assert_close(small, F.interpolate(own_small, size=(32, 48), **half))
 
 
-def test_sn_patchgan_gives_every_patch_as_many_verdicts_as_channels() -> None:
+def test_sn_patchgan_gives_every_patch_as_many_logits_as_channels() -> None:
     network = SNPatchDiscriminator(4, 2)
     (output,) = network(torch.rand(1, 4, 128, 192))
     assert output.logits.shape == (1, 8, 2, 3)

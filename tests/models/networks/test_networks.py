@@ -70,11 +70,11 @@ def test_discriminator_returns_logits_and_features_of_odd_sizes(name: str) -> No
     x = images(network, batch=2)
     outputs = network(x)
     for output in outputs:
-        assert output.logits.shape[:2] == (2, 1) or name == "sn_patchgan"  # many verdicts a patch
+        assert output.logits.shape[:2] == (2, 1) or name == "sn_patchgan"  # many logits a patch
         assert len(output.features) >= 2
         assert all(feature.shape[0] == 2 and feature.isfinite().all() for feature in output.features)
     if hasattr(network, "side") or name == "sn_patchgan":
-        return  # linear layers make the verdict, or ones with a norm and a ReLU
+        return  # linear layers make the logit, or ones with a norm and a ReLU
     deepest = [m for m in network.modules() if isinstance(m, nn.Conv2d)][-1]
     torch.testing.assert_close(deepest(output.features[-1]), output.logits)
 

@@ -55,7 +55,7 @@ def test_parameters_are_as_many_as_reported(name: str, channels: int, values: An
     assert count(on_meta("G", name, channels, **values)) == parameters
 
 
-def test_srgans_judge_has_the_published_count() -> None:
+def test_srgans_discriminator_has_the_published_count() -> None:
     assert count(on_meta("D", "srgan", 3, norm="batch")) == 23_565_505
 
 

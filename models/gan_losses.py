@@ -1,4 +1,4 @@
-"""A discriminator with all that is done about it: what it sees, what it costs, and what it tells the generator."""
+"""The losses of one discriminator and of what it tells the generator: adversarial, penalties, feature matching."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from models.augment import Augmentation
 from models.base import Losses, Phase, split_calls
 from models.losses.adversarial import Outputs, r1_penalty
 from models.losses.features import feature_matching
-from models.options import JudgeOptions
+from models.options import DiscriminatorOptions
 from util.errors import UserError
 
-Image = Tensor | None
+Holes = Literal["none", "known", "seen"]
+Context = Tensor | None  # what lies around an image, if anything
 
 
-class Judge:
+class GANLosses:
     """One discriminator's losses. Images are (N,C,H,W) in [-1,1].
 
-    What lies around the judged image is moved with it, but keeps its colors: a ``condition`` (N,c,H,W), an image that D
+    What lies around an image is moved with it, but keeps its colors: a ``condition`` (N,c,H,W), an image that D
     sees in front of it, and a ``hole`` (N,1,H,W), 1 where fakes were painted. ``augmentation`` has a state and must be
     a child of the method; None without ``--augment``.
 
@@ -41,9 +42,9 @@ class Judge:
         self,
         discriminator: nn.Module,
         adversarial: Any,
-        options: JudgeOptions,
+        options: DiscriminatorOptions,
         *,
-        holes: Literal["none", "known", "seen"] = "none",
+        holes: Holes = "none",
         matching: Callable[[Outputs, Outputs], Tensor] = feature_matching,
     ) -> None:
         self.discriminator, self.adversarial, self.options = discriminator, adversarial, options
@@ -52,24 +53,26 @@ class Judge:
             raise UserError("this --gan_mode looks at holes, which only --model inpaint and its kin have: use lsgan")
         self.augmentation = _augmentation(options, adversarial)
 
-    def loss_D(self, real: Tensor, fake: Tensor, condition: Image = None, hole: Image = None) -> tuple[Tensor, Tensor]:
+    def loss_D(
+        self, real: Tensor, fake: Tensor, condition: Context = None, hole: Context = None
+    ) -> tuple[Tensor, Tensor]:
         """Return what real and generated images cost the discriminator."""
-        real_verdict, fake_verdict = self._verdicts(real, fake, condition=condition, hole=hole)
+        real_outputs, fake_outputs = self._outputs(real, fake, condition=condition, hole=hole)
         if self.augmentation is not None and self.adversarial.midpoint is not None:
-            self.augmentation.observe(real_verdict, self.adversarial.midpoint)
-        return self.adversarial.discriminator_loss(real_verdict, fake_verdict, *self._asked(hole))
+            self.augmentation.observe(real_outputs, self.adversarial.midpoint)
+        return self.adversarial.discriminator_loss(real_outputs, fake_outputs, *self._asked(hole))
 
     def loss_G(
-        self, fake: Tensor, real: Tensor, condition: Image = None, hole: Image = None
+        self, fake: Tensor, real: Tensor, condition: Context = None, hole: Context = None
     ) -> tuple[Tensor, Tensor | None]:
         """Return the adversarial loss of the generator, and feature matching where it is weighted."""
         compares, weight = self.adversarial.needs_real, self.options.lambda_FM
         images = (fake, real) if compares or weight else (fake,)
-        verdicts = self._verdicts(*images, condition=condition, hole=hole)
-        matching = weight * self.matching(*verdicts) if weight else None
-        return self.adversarial.generator_loss(*verdicts[: 2 if compares else 1], *self._asked(hole)), matching
+        outputs = self._outputs(*images, condition=condition, hole=hole)
+        matching = weight * self.matching(*outputs) if weight else None
+        return self.adversarial.generator_loss(*outputs[: 2 if compares else 1], *self._asked(hole)), matching
 
-    def penalty(self, real: Tensor, fake: Tensor, condition: Image = None, hole: Image = None) -> Tensor | None:
+    def penalty(self, real: Tensor, fake: Tensor, condition: Context = None, hole: Context = None) -> Tensor | None:
         """Return the penalty of the ``--gan_mode``; None where it has none."""
         seen = (self._framed(image, condition, hole) for image in (real, fake))
         return self.adversarial.penalty(self._sees(condition), *seen)
@@ -79,7 +82,7 @@ class Judge:
         """Whether there is a penalty for every ``--R1_every``-th step."""
         return self.options.lambda_R1 > 0
 
-    def r1(self, real: Tensor, condition: Image = None, hole: Image = None) -> Tensor:
+    def r1(self, real: Tensor, condition: Context = None, hole: Context = None) -> Tensor:
         """Return the weighted R1 penalty."""
         return self.options.lambda_R1 * r1_penalty(self._sees(condition), self._framed(real, condition, hole))
 
@@ -96,31 +99,31 @@ class Judge:
             **more,
         )
 
-    def _verdicts(self, *images: Tensor, condition: Image, hole: Image) -> list[Outputs]:
+    def _outputs(self, *images: Tensor, condition: Context, hole: Context) -> list[Outputs]:
         seen = [self._altered(self._framed(image, condition, hole), condition) for image in images]
         return split_calls(self.discriminator, *seen)
 
-    def _sees(self, condition: Image) -> Callable[[Tensor], Outputs]:
+    def _sees(self, condition: Context) -> Callable[[Tensor], Outputs]:
         return lambda x: self.discriminator(self._altered(x, condition))
 
-    def _framed(self, image: Tensor, condition: Image, hole: Image) -> Tensor:
+    def _framed(self, image: Tensor, condition: Context, hole: Context) -> Tensor:
         """Return the image with what D sees around it."""
         parts = [part for part in (condition, image, hole if self.holes == "seen" else None) if part is not None]
         return torch.cat(parts, 1) if len(parts) > 1 else image
 
-    def _altered(self, x: Tensor, condition: Image) -> Tensor:
+    def _altered(self, x: Tensor, condition: Context) -> Tensor:
         if self.augmentation is None:
             return x
         return self.augmentation(x, 0 if condition is None else condition.shape[1], int(self.holes == "seen"))
 
-    def _asked(self, hole: Image) -> tuple[Tensor, ...]:
+    def _asked(self, hole: Context) -> tuple[Tensor, ...]:
         """Return the mask as the images were moved, where the ``--gan_mode`` asks for it."""
         if hole is None or not self.adversarial.needs_hole:
             return ()
         return (hole if self.augmentation is None else self.augmentation(hole, behind=1),)
 
 
-def refuse_judging(options: JudgeOptions) -> None:
+def refuse_discriminator_flags(options: DiscriminatorOptions) -> None:
     """UserError where flags ask something of a discriminator that ``--lambda_GAN 0`` leaves out."""
     asked = {"lambda_R1": f"{options.lambda_R1:g}", "lambda_FM": f"{options.lambda_FM:g}"}
     for name, text in (asked | {"augment": ",".join(options.augment)}).items():
@@ -129,7 +132,7 @@ def refuse_judging(options: JudgeOptions) -> None:
             raise UserError(f"--{name} {text} is about the discriminator, and --lambda_GAN is 0: {fix}")
 
 
-def _augmentation(options: JudgeOptions, adversarial: Any) -> Augmentation | None:
+def _augmentation(options: DiscriminatorOptions, adversarial: Any) -> Augmentation | None:
     if not options.augment:
         if options.augment_p == 0:
             raise UserError("--augment_p auto: nothing is altered; name --augment color,translation,cutout too")

@@ -1,4 +1,4 @@
-"""What a judge costs and teaches, by hand; penalties that come rarely weigh as much."""
+"""What a discriminator costs and teaches, by hand; penalties that come rarely weigh as much."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def batch(number: int = 0, count: int = 2) -> dict[str, Any]:
 
 def test_r1_is_half_the_squared_slope_at_real_pairs(tiny: Words) -> None:
     model, data = make(tiny, "--model", "pix2pix", "--lambda_R1", "3"), batch()
-    judge = next(phase for phase in model.phases() if phase.name == "D")
-    assert judge.lazy_penalty is not None
-    found = judge.lazy_penalty(data, {})["D_R1"]
+    discriminator = next(phase for phase in model.phases() if phase.name == "D")
+    assert discriminator.lazy_penalty is not None
+    found = discriminator.lazy_penalty(data, {})["D_R1"]
     x = torch.cat([data["A"], data["B"]], 1).requires_grad_(True)
     (output,) = model.D(x)  # type: ignore[operator]
     (slope,) = torch.autograd.grad(output.logits.mean((1, 2, 3)).sum(), x)
@@ -93,12 +93,12 @@ def test_real_and_generated_image_of_a_sample_are_altered_alike(tiny: Words) -> 
     model, data = make(tiny, "--model", "pix2pix", "--augment", "color,translation", "--norm", "instance"), batch()
     with sample_noise(data["key"]):
         losses = next(phase for phase in model.phases() if phase.name == "D").loss(data, {"fake_B": data["B"]})
-        fooling = next(phase for phase in model.phases() if phase.name == "G").loss(data, {"fake_B": data["B"]})
+        generator = next(phase for phase in model.phases() if phase.name == "G").loss(data, {"fake_B": data["B"]})
     logits = torch.log(torch.expm1(losses["D_real"]))
-    assert logits.isfinite() and losses["D_real"].item() == pytest.approx(fooling["G_GAN"].item()), "the same image"
+    assert logits.isfinite() and losses["D_real"].item() == pytest.approx(generator["G_GAN"].item()), "the same image"
 
 
-def test_an_image_that_d_judges_differently_changes_the_controller_only_in_good_steps(tiny: Words) -> None:
+def test_an_image_that_is_no_number_changes_the_controller_only_in_good_steps(tiny: Words) -> None:
     words = ["--model", "pix2pix", "--augment", "color", "--augment_p", "auto", "--augment_images", "4"]
     model = make(tiny, *words, "--augment_target", "0")
     step = updater(model)
@@ -127,7 +127,7 @@ def test_a_probability_that_changes_is_told(tiny: Words, name: str, probability:
     assert model.diagnostics() == dict.fromkeys(told, 0.25)
 
 
-def test_modes_without_a_verdict_refuse_the_controller(tiny: Words) -> None:
+def test_modes_without_a_midpoint_refuse_the_controller(tiny: Words) -> None:
     with pytest.raises(UserError, match="--augment_p auto.*vanilla"):
         make(tiny, "--model", "pix2pix", "--gan_mode", "wgangp", "--augment", "color", "--augment_p", "auto")
 
@@ -146,6 +146,6 @@ def test_modes_that_look_at_holes_are_refused_where_there_are_none(tiny: Words, 
         (["--lambda_GAN", "1", "--augment_p", "auto"], "nothing is altered; name --augment"),
     ],
 )
-def test_flags_of_a_judge_that_is_not_there_are_refused(tiny: Words, words: list[str], part: str) -> None:
+def test_flags_of_a_discriminator_that_is_not_there_are_refused(tiny: Words, words: list[str], part: str) -> None:
     with pytest.raises(UserError, match=part):
         make(tiny, "--model", "pix2pix", "--lambda_GAN", "0", *words)

@@ -80,8 +80,9 @@ def translate_files(
             else:
                 _translate(translator, source, target)
                 outcome.done += 1
-        except (UserError, OSError) as error:
-            outcome.failures.append(str(error) if str(source) in str(error) else f"{source}: {error}")
+        except (UserError, OSError, MemoryError) as error:
+            reason = str(error) or "out of memory"
+            outcome.failures.append(reason if str(source) in reason else f"{source}: {reason}")
         yield outcome
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from inference.ensemble import Ensemble, Member
 from inference.padding import crop, pad
 from inference.settings import InferenceOptions
 from inference.tiling.informed import image_alone, padding_multiple
+from inference.tiling.memory import is_out_of_memory
 from inference.tiling.runner import Original, Runner, replaced_forward
 from inference.tiling.symmetry import SYMMETRIES, Symmetry
 from inference.variants import RunningMean, depends_on_batch, dropout_on, has_dropout
@@ -121,6 +123,7 @@ class Predictor:
                 return translate(tensors)
             except (RuntimeError, MemoryError) as error:
                 self.retreat(error)
+            gc.collect()  # what the failed attempt held
 
     def settle(self, batches: Sequence[Mapping[str, Any]], count: int | None = None) -> None:
         """Settle by these images what computes the networks, unless that has been done.
@@ -142,8 +145,13 @@ class Predictor:
         return self.engines.of(network) if self.engines and not self.options.mc_dropout else None
 
     def retreat(self, error: BaseException) -> None:
-        """Take less memory from now on; raises the error again where it is another one, or nothing is left to try."""
+        """Take less memory from now on; raises the error again where it is another one.
+
+        UserError where nothing is left to try.
+        """
         if not self.runner.retreat(error):
+            if is_out_of_memory(error):
+                raise UserError(f"out of memory, however small the tiles ({error}); close other programs")
             raise error
         for each in self.models:
             each.to(self.device)

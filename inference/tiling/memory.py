@@ -24,6 +24,9 @@ _OVERHEAD = 32 * 10**6  # bytes for compressors, file buffers and what an alloca
 _STILL_TO_COME = 15 * 10**7  # bytes of libraries and buffers that a program may not hold yet when it says what it needs
 _UNKNOWN = 4 * 10**9  # bytes assumed where the system does not say
 _MODEST = 2 * 10**9  # bytes that a program may take on any machine of today
+#: What allocators say, and oneDNN, which says no more
+_NO_MEMORY = ("out of memory", "can't allocate memory", "bad_alloc", "could not create a primitive",
+              "could not create a memory", "failed to allocate")  # fmt: skip
 _LEAST = 5 * 10**8  # bytes for tiles, however large the program is without them
 
 
@@ -137,7 +140,7 @@ def resident() -> int:
 
 
 def _free_on_cpu() -> int:
-    limits = [max(0, limit - used) for limit, used in _cgroup()]
+    limits = [max(0, limit - used) for limit, used in (*_cgroup(), *_address_space())]
     return min([_meminfo("MemAvailable"), *limits])
 
 
@@ -161,12 +164,23 @@ def _cgroup() -> list[tuple[int, int]]:
     return []
 
 
+def _address_space() -> list[tuple[int, int]]:
+    """Return the limit of ``ulimit -v``, as clusters set it, and how much of it is used; empty where there is none."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource  # which Windows has not
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        pages = int(pathlib.Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        return [(limit, pages * os.sysconf("SC_PAGE_SIZE"))] if limit != resource.RLIM_INFINITY else []
+    return []
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that memory ran out, on the CPU or on an accelerator."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     words = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in words or "can't allocate memory" in words)
+    return isinstance(error, RuntimeError) and any(known in words for known in _NO_MEMORY)
 
 
 def human(count: float) -> str:

@@ -39,6 +39,7 @@ from util.errors import UserError
 _SMALL = 1 << 20  # pixels; images whose results are smaller run whole unless a flag says otherwise
 _THUMBNAIL = 512  # pixels; the side of the small image whose statistics a preview takes
 _LAYERED = 1.6  # layer by layer takes more for each pixel: copies on the way to and from where they are stored
+_MOST_SHRUNK = 64  # times
 _LAST_RESORT = 64  # pixels; tiles are not made smaller than this
 
 
@@ -55,26 +56,32 @@ class Runner:
         self.limit = parse_memory(self.options.max_memory)
         self.shrink = 1
         self._needs: dict[nn.Module, Needs] = {}
+        self._cuttable = True  # what was planned last
         self._said: set[str] = set()
 
     def plan(self, network: Any, channels: int, height: int, width: int, per_row: float = 0.0) -> Plan:
-        """Settle how an image goes through; UserError when it fits in no way.
+        """Settle how an image goes through.
 
         Args:
             per_row: bytes that the caller keeps for each row of a tile.
+
+        Raises:
+            UserError: it fits in no way.
+            torch.OutOfMemoryError: not on this accelerator.
         """
+        way = planning.way_of(network, self.options.tile_stats)
+        self._cuttable = way != "whole" and not self.options.mc_dropout
         wanted, limited = self.options.tile_size, self.limit is not None or self.shrink > 1
         if height * width * getattr(network, "scale", 1) ** 2 <= _SMALL and not wanted and not limited:
             return Plan("whole")
         needs, budget = self._needs_of(network, channels), budget_of(self.device, self.limit)
         whole = int(needs.computed * height * width + per_row * height)
-        way = planning.way_of(network, self.options.tile_stats)
         asked = bool(wanted) and max(height, width) > wanted and way != "whole"
         room = budget.most if way == "whole" else budget.whole
         if whole <= room and self.shrink == 1 and not asked:
             return Plan("whole", memory=whole)
         if way == "whole":
-            raise planning.refusal(network, height, width, whole, room, way, self._least(whole))
+            raise self._refusal(network, (height, width), whole, room, way)
         return self._tiled(network, way, needs, budget, (height, width), per_row)
 
     def _tiled(
@@ -88,7 +95,7 @@ class Runner:
         budget = room.tiles if smallest <= room.tiles else room.most
         tile = wanted or planning.largest_tile(needs, margin, multiple, budget, per_row, size)
         if tile is None:
-            raise planning.refusal(network, *size, smallest, budget, way, self._least(smallest))
+            raise self._refusal(network, size, smallest, budget, way)
         tile = max(multiple, min(tile, _LAST_RESORT), tile // self.shrink // multiple * multiple)
         memory = planning.tile_memory(needs, tile, margin, per_row, size)
         batch = planning.tiles_at_once(needs, tile, margin, budget) if self.device.type != "cpu" else 1
@@ -97,9 +104,12 @@ class Runner:
         folder = None if in_memory or not scratch else self.scratch_folder(scratch)
         return Plan(way, tile, margin, batch, memory + (scratch if in_memory else 0), scratch, folder)
 
-    def _least(self, needed: int) -> int | None:
-        """Return the --max_memory that would do, None where there was none."""
-        return None if self.limit is None else least_limit(self.device, needed)
+    def _refusal(self, network: Any, size: tuple[int, int], needed: int, room: int, way: str) -> Exception:
+        """Return what to raise where memory is short: on an accelerator what lets the CPU take over."""
+        if self.device.type != "cpu":
+            return torch.OutOfMemoryError(f"{human(needed)} of memory are needed, and {human(room)} are free")
+        least = None if self.limit is None else least_limit(self.device, needed)
+        return planning.refusal(network, *size, needed, room, way, least)
 
     def scratch_folder(self, needed: int) -> pathlib.Path:
         """Return where temporary files go; UserError where so many bytes do not fit."""
@@ -202,14 +212,15 @@ class Runner:
         """Take less memory from now on, after an error; return False when there is nothing left to try."""
         if not is_out_of_memory(error):
             return False
-        if self.shrink < 64:
+        on_cpu = self.device.type == "cpu"
+        if self.shrink < _MOST_SHRUNK and (self._cuttable or on_cpu):  # what cannot be cut is then refused in words
             self.shrink *= 2
             step = "smaller tiles"
-        elif self.device.type != "cpu":
+        elif not on_cpu:
             self.device, self.shrink, step = torch.device("cpu"), 1, "the CPU"
         else:
             return False
-        if step not in self._said:
+        if step not in self._said and (self._cuttable or step == "the CPU"):
             self._said.add(step)
             print(f"out of memory: going on with {step}", file=sys.stderr)
         return True

@@ -204,3 +204,15 @@ def test_a_preview_says_so_and_is_near(capsys: pytest.CaptureFixture[str]) -> No
     preview = Predictor(model, CPU, options=InferenceOptions(tile_size=32, tile_stats="thumbnail"))(data)["fake_B"]
     assert "PREVIEW" in capsys.readouterr().err
     assert (preview - whole).abs().mean() < 1e-4, "a thumbnail of a small image is the image"
+
+
+def test_memory_that_runs_out_for_good_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make("--model", "template", "--norm", "batch")
+
+    def full(*_: object) -> torch.Tensor:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(torch.nn.functional, "conv2d", full)
+    monkeypatch.setattr("inference.tiling.runner.bytes_per_pixel", lambda *_: 1.0)
+    with pytest.raises(UserError, match="out of memory, however small the tiles"):
+        Predictor(model, CPU)(batch(32, 32))

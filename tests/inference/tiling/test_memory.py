@@ -14,6 +14,7 @@ from inference.tiling import memory
 from inference.tiling import runner as running
 from inference.tiling.memory import Budget, LiveBytes, budget_of, free_memory, human, parse_memory
 from inference.tiling.passes import make_passes, reach
+from inference.tiling.plan import Needs
 from inference.tiling.runner import Runner
 from models.networks.resnet import ResnetGenerator
 from models.networks.stages import Keep
@@ -114,3 +115,45 @@ def test_reach_and_passes_of_a_generator() -> None:
     assert max(one.margin for one in passes[3:-3]) == 4
     with pytest.raises(TypeError, match="LSTM: unknown reach"):
         make_passes([Keep(), nn.LSTM(1, 1)])
+
+
+@pytest.mark.parametrize("cuttable", [True, False])
+def test_an_accelerator_without_room_leaves_the_work_to_the_cpu_and_says_so_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cuttable: bool
+) -> None:
+    """After smaller tiles, where there can be such."""
+    room = {"cuda": Budget(*3 * [10**6]), "cpu": Budget(*3 * [10**10])}
+    monkeypatch.setattr(running, "budget_of", lambda device, _: room[device.type])
+    monkeypatch.setattr(Runner, "_needs_of", lambda *_: Needs(1000.0))
+    network = ResnetGenerator(3, 3, 6, ngf=4, norm="none", dropout=False).eval()
+    runner = Runner(torch.device("cuda"))
+    with pytest.raises(torch.OutOfMemoryError, match="are needed, and 1 MB are free") as short:
+        runner.plan(network if cuttable else nn.Conv2d(3, 3, 1), 3, 2000, 2000)
+    steps = 0
+    while runner.device.type == "cuda":
+        assert runner.retreat(short.value)
+        steps += 1
+    assert steps == (7 if cuttable else 1)
+    assert runner.plan(network if cuttable else nn.Conv2d(3, 3, 1), 3, 2000, 2000).way == "whole"
+    said = capsys.readouterr().err
+    assert said.count("going on with the CPU") == 1 and said.count("smaller tiles") == cuttable
+
+
+def test_what_cannot_be_cut_is_refused_with_its_needs_after_memory_ran_out_on_the_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runner = Runner(CPU)
+    runner.plan(nn.Conv2d(3, 3, 1), 3, 64, 64)
+    assert runner.retreat(RuntimeError("could not create a primitive")) and not runner.retreat(RuntimeError("a bug"))
+    with pytest.raises(UserError, match="64x64 pixels need about .* cannot be cut into tiles"):
+        runner.plan(nn.Conv2d(3, 3, 1), 3, 64, 64)
+
+
+def test_the_limit_of_a_shell_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (10**9, 10**9))
+    ((limit, used),) = memory._address_space()
+    assert limit == 10**9 and used > 10**7
+    assert free_memory(CPU, None) == int(0.8 * max(0, 10**9 - used)) or used > 10**9
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
+    assert memory._address_space() == []

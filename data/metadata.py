@@ -39,6 +39,11 @@ class Metadata:
         density = self.density and (self.density[0] * scale, self.density[1] * scale)
         return dataclasses.replace(self, density=density)
 
+    def of_channels(self, count: int) -> Metadata:
+        """Return that of an image of so many channels: a profile for ink or for grey says nothing of its colours."""
+        fits = self.icc[16:20] == (b"GRAY" if count < 3 else b"RGB ")
+        return self if fits else dataclasses.replace(self, icc=b"")
+
 
 def read_metadata(path: pathlib.Path) -> Metadata:
     """Return what a file says of its image; empty where there is nothing or it cannot be read."""

@@ -155,7 +155,7 @@ def write_blocks(
     Raises:
         UserError: the suffix names a format that cannot hold this.
     """
-    suffix, metadata = path.suffix.lower(), metadata or Metadata()
+    suffix, metadata = path.suffix.lower(), (metadata or Metadata()).of_channels(shape[2])
     if suffix == ".png" and dtype != "float32" and shape[2] <= 4:
         with atomic_file(path, durable=False) as file:
             write_png(file, shape, 8 * np.dtype(dtype).itemsize, blocks, _png_chunks(metadata))

@@ -13,7 +13,7 @@ import torch
 
 from data.inpaint_dataset import with_hole
 from data.masks_files import read_mask
-from data.metadata import read_metadata
+from data.metadata import Metadata, read_metadata
 from data.readers import read_image, read_info
 from data.sample import fit_channels
 from data.streams import write_blocks
@@ -66,7 +66,8 @@ class Translator:
 
         Returns:
             The same kind. Values and dtype are those of the target domain that the run was trained on; 16-bit
-            images of a run on whole 8-bit ranges give 16-bit images, and the other way round.
+            images of a run on whole 8-bit ranges give 16-bit images, and the other way round. The ``info`` of a PIL
+            image has colour profile, EXIF and resolution of what came in, whose orientation still holds.
 
         Raises:
             UserError: the network cannot take this number of channels or this shape, or the run says nothing of this
@@ -80,7 +81,9 @@ class Translator:
                 f"an image as {type(image).__name__}: give a PIL image or a NumPy array; for files there is "
                 "translate.file(source, target)"
             )
-        return _to_pil(self._translate(_from_pil(image, alpha=self.holes is not None), hole)[0])
+        result = _to_pil(self._translate(_from_pil(image, alpha=self.holes is not None), hole)[0])
+        result.info = _told(image, result, self.predictor.scale)
+        return result
 
     def _translate(
         self, array: np.ndarray, mask: np.ndarray | None = None, path: pathlib.Path = _UNNAMED
@@ -135,7 +138,7 @@ class Translator:
         """Return files as the predictor takes them, without those that cannot be read or held in memory."""
         batches = []
         for path in files:
-            with contextlib.suppress(UserError, OSError):
+            with contextlib.suppress(UserError, OSError, MemoryError):
                 if fits_in_memory(self.predictor, read_info(path), self.channels):
                     mask = self.holes.of_file(path) if self.holes else None
                     batches.append(self._batch(read_image(path), mask, path))
@@ -208,6 +211,14 @@ def _from_pil(image: Image.Image, *, alpha: bool = False) -> np.ndarray:
     if image.mode in ("1", "LA"):
         return np.asarray(image.convert("L"))
     return np.asarray(image.convert("RGB"))
+
+
+def _told(image: Image.Image, result: Image.Image, scale: int) -> dict[Any, Any]:
+    """Return what an image says of itself that holds for its translation too, which lies as it does."""
+    profile = Metadata(image.info.get("icc_profile") or b"").of_channels(len(result.getbands())).icc
+    density = tuple(scale * value for value in image.info.get("dpi", ()))
+    told = {"exif": image.info.get("exif"), "dpi": density, "icc_profile": profile}
+    return {key: value for key, value in told.items() if value}
 
 
 def _to_pil(array: np.ndarray) -> Image.Image:

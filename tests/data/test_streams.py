@@ -159,6 +159,19 @@ def test_profile_and_exif_are_kept_and_the_orientation_is_not_applied_twice(
     assert read_metadata(tmp_path / f"out{suffix}").icc == profile
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+@pytest.mark.parametrize(("space", "channels", "kept"), [(b"GRAY", 1, 1), (b"GRAY", 3, 0), (b"CMYK", 3, 0)])
+def test_a_profile_for_other_colours_is_left_out(
+    tmp_path: pathlib.Path, suffix: str, space: bytes, channels: int, kept: int
+) -> None:
+    """As of a CMYK photo, which is read as RGB, or of a grey one, which a network makes coloured."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[16:20] = space
+    image, path = photo((20, 30, channels)), tmp_path / f"out{suffix}"
+    write_blocks(path, image.shape, "uint8", [image], Metadata(bytes(profile)))
+    assert read_metadata(path).icc == bytes(profile) * kept
+
+
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
 @pytest.mark.parametrize("source", ["photo.png", "photo.jpg", "turned.jpg", "scan.tif"])
 def test_the_size_of_a_pixel_is_kept(tmp_path: pathlib.Path, source: str, suffix: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 import a2b
 from data.sample import _TOLD
@@ -52,6 +52,23 @@ def test_colour_images_of_any_mode_give_colour(colour: a2b.Translator, mode: str
     image = Image.fromarray(pixels(33, 47, 3)).convert(mode)
     result = colour(image)
     assert (type(result), result.mode, result.size) == (Image.Image, "RGB", (47, 33))
+
+
+@pytest.mark.parametrize(("mode", "kept"), [("RGB", True), ("RGBA", True), ("L", False)])
+def test_what_a_photo_says_of_itself_is_told_of_its_translation(
+    colour: a2b.Translator, tmp_path: pathlib.Path, mode: str, kept: bool
+) -> None:
+    """But a profile for grey not of what is coloured now."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[16:20] = b"RGB " if kept else b"GRAY"
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "maker"
+    photo = Image.fromarray(pixels(30, 40, 3)).convert(mode)
+    photo.save(tmp_path / "photo.png", exif=exif, icc_profile=bytes(profile), dpi=(300, 300))
+    result = colour(Image.open(tmp_path / "photo.png"))
+    assert (result.getexif()[0x0112], result.getexif()[0x010F]) == (6, "maker"), "it lies as the photo does"
+    assert result.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+    assert result.info.get("icc_profile") == (bytes(profile) if kept else None)
 
 
 def test_grey_images_stay_grey(grey: a2b.Translator) -> None:

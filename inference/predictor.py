@@ -22,6 +22,7 @@ from inference.tiling.runner import Original, Runner, replaced_forward
 from inference.tiling.symmetry import SYMMETRIES, Symmetry
 from inference.variants import RunningMean, depends_on_batch, dropout_on, has_dropout
 from models.base import Images, TranslationModel
+from models.networks.norms import norm_statistics
 from util.device import arithmetic
 from util.errors import UserError
 from util.noise import sample_noise
@@ -234,8 +235,7 @@ def _ensemble(model: TranslationModel | Sequence[TranslationModel], test_norm: s
 
 def _set_norms(member: Member) -> None:
     for network in member.model.networks().values():
-        own = getattr(network, "test_norm", "running")
-        if (own if member.test_norm == "auto" else member.test_norm) == "batch":
+        if norm_statistics(network, member.test_norm) == "batch":
             use_image_statistics(network)
 
 

@@ -23,7 +23,8 @@ def atomic_file(path: pathlib.Path, *, durable: bool = True, make_folder: bool =
     """
     if make_folder:
         path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name[-200:]}{_TEMPORARY}")
+    # of the name so much that 255 bytes suffice in any script
+    temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name[-50:]}{_TEMPORARY}")
     flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
     descriptor = os.open(temporary, flags, 0o666)  # less the user's umask
     try:

@@ -41,3 +41,9 @@ def test_a_crash_inside_leaves_the_old_file_and_no_rubbish(tmp_path: pathlib.Pat
 def test_others_may_read_the_file(tmp_path: pathlib.Path) -> None:
     write_text(tmp_path / "file.txt", "text")
     assert stat.S_IMODE((tmp_path / "file.txt").stat().st_mode) == 0o644
+
+
+def test_a_name_of_255_bytes_in_any_script_can_be_written(tmp_path: pathlib.Path) -> None:
+    for name in ("a" * 255, "写" * 85, "🖼" * 63):
+        write_text(tmp_path / name, name)
+    assert {path.read_text(encoding="utf-8") for path in tmp_path.iterdir()} == {"a" * 255, "写" * 85, "🖼" * 63}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import shutil
 
@@ -10,7 +11,7 @@ from util.errors import UserError
 
 def check_free(out: pathlib.Path) -> None:
     """Remove an empty folder ``out``; UserError when something is in the way."""
-    if out.is_dir() and not any(out.iterdir()):
+    with contextlib.suppress(OSError):  # it holds something, or is a link, the working folder or none
         out.rmdir()
     if out.exists() or out.is_symlink():
         raise UserError(f"{out}: already there; name another folder with --out, or move this one away")

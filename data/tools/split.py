@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
     """Split, and print how to train on the result; UserError for missing partners, bad values or an existing folder."""
     root = existing_folder("--dataroot", args.dataroot)
     folders = _pair_folders(args.dir_A, args.dir_B)
-    out = pathlib.Path(args.out) if args.out else root.with_name(f"{root.resolve().name}_split")
+    out = pathlib.Path(args.out) if args.out else _beside(root)
     if out.resolve().is_relative_to(root.resolve()):
         raise UserError(f"--out {out}: lies inside --dataroot {root}; choose a folder outside it")
     if args.folds is not None and args.match:
@@ -61,6 +61,11 @@ def run(args: argparse.Namespace) -> None:
     _write(root, out, files, groups, plans, args.link)
     for place, plan in plans.items():
         _report(out / place, files, groups, plan, folders)
+
+
+def _beside(root: pathlib.Path) -> pathlib.Path:
+    """Return the default of --out."""
+    return (root if root.name else root.absolute()).with_name(f"{root.resolve().name}_split")  # "." has no name
 
 
 def _folds(phases: Mapping[str, str], count: int, seed: int) -> dict[str, dict[str, str]]:

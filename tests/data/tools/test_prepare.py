@@ -85,7 +85,23 @@ def test_demo_into_a_place_that_is_no_folder(call, tmp_path):
         call("demo", "--out", tmp_path / "file" / "demo", "--count", 1, "--size", 32)
 
 
+def test_an_out_that_cannot_be_removed_is_one_line(call, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    monkeypatch.chdir(tmp_path / "empty")
+    for out in (".", tmp_path / "link"):
+        with pytest.raises(UserError, match="already there; name another folder"):
+            call("demo", "--out", out, "--count", 1, "--size", 32)
+
+
 # split
+
+
+def test_split_of_the_working_folder(call, tmp_path, monkeypatch):
+    images(tmp_path / "in", [f"{i}.png" for i in range(10)])
+    monkeypatch.chdir(tmp_path / "in")
+    call("split", "--dataroot", ".")
+    assert len(listing(tmp_path / "in_split")) == 10
 
 
 def test_split_copies_every_image_once_and_keeps_groups(call, tmp_path):

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 TAG = 274
 
@@ -24,9 +31,24 @@ def is_transposed(orientation: int) -> bool:
 
 
 def of_exif(content: bytes) -> int:
-    """Return the orientation that a block of EXIF data names; 1 where it names none."""
+    """Return the orientation that a block of EXIF data names; 1 where it names none or is damaged."""
     from PIL import Image
 
     exif = Image.Exif()
-    exif.load(content)
-    return int(exif.get(TAG, 1))
+
+    def loaded() -> Image.Exif:
+        exif.load(content)
+        return exif
+
+    return _named_by(loaded)
+
+
+def of_picture(image: Image.Image) -> int:
+    """Return the orientation that the EXIF data of an opened file names; 1 where they name none or are damaged."""
+    return _named_by(image.getexif)
+
+
+def _named_by(read: Callable[[], Image.Exif]) -> int:
+    with contextlib.suppress(Exception):  # parsers raise anything on damaged bytes; the pixels matter more
+        return int(read().get(TAG, 1))
+    return 1

@@ -21,7 +21,7 @@ import numpy as np
 
 from data.arrays import read_npy, read_npz
 from data.limits import FORMATS, check_pixels
-from data.orientation import TAG, is_transposed, of_exif, upright
+from data.orientation import is_transposed, of_exif, of_picture, upright
 from data.tiff import Decoder, read_tiff, tiff_header
 from data.writers import as_hwc
 from util.errors import BadFile, UserError
@@ -116,7 +116,7 @@ def _pillow_info(path: pathlib.Path) -> ImageInfo | None:
             warnings.simplefilter("ignore")
             with Image.open(path, formats=FORMATS) as image:
                 width, height = image.size
-                if is_transposed(image.getexif().get(TAG, 1)):
+                if is_transposed(of_picture(image)):
                     width, height = height, width
                 clear = image.mode == "P" and "transparency" in image.info
                 channels = 4 if clear else _CHANNELS.get(image.mode)
@@ -240,13 +240,14 @@ def _opencv(data: bytes, flags: int) -> np.ndarray:
 
 
 def _read_pillow(path: pathlib.Path, data: bytes) -> np.ndarray:
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     Image.MAX_IMAGE_PIXELS = None  # the limit here is ours, which can be raised
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             check_pixels(path, image.height, image.width, len(image.getbands()))
-            return np.asarray(_converted(ImageOps.exif_transpose(image)))
+            pixels = np.asarray(_converted(image))  # which turns a TIFF, and takes its tag away
+            return upright(pixels, of_picture(image))
     except Image.UnidentifiedImageError:
         raise ValueError("unknown format") from None
 

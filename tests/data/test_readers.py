@@ -247,3 +247,27 @@ def test_preview_clips_and_blackens_what_is_not_finite() -> None:
     image = np.array([[-9.0, 0.0, 0.5, 9.0, np.nan]])
     assert preview(image, ValueRange(-1, 1))[0, :, 1].tolist() == [0, 128, 191, 255, 0]
     assert preview(RGB).tolist() == RGB.tolist()
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png", ".webp"])
+def test_what_pillow_decodes_is_turned_once(tmp_path: pathlib.Path, suffix: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = Image.fromarray(RGB) if suffix == ".webp" else Image.fromarray(RGB).quantize(8)
+    picture.save(tmp_path / f"a{suffix}", exif=exif, **({"lossless": True} if suffix == ".webp" else {}))
+    expected = np.rot90(np.asarray(picture.convert("RGB")), -1)
+    np.testing.assert_array_equal(read_image(tmp_path / f"a{suffix}"), expected)
+    info = read_info(tmp_path / f"a{suffix}")
+    assert (info.height, info.width) == expected.shape[:2]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+@pytest.mark.parametrize(
+    "exif", [b"no TIFF at all", b"Exif\0\0II*\0", b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x02\0\0\0\x01A\0\0\0"]
+)
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_damaged_exif_costs_no_image(tmp_path: pathlib.Path, suffix: str, exif: bytes) -> None:
+    Image.fromarray(RGB).save(tmp_path / f"a{suffix}", exif=exif)
+    assert read_image(tmp_path / f"a{suffix}").shape == RGB.shape
+    info = read_info(tmp_path / f"a{suffix}")
+    assert (info.height, info.width, info.channels) == RGB.shape

@@ -98,7 +98,7 @@ def estimate_range(images: Iterable[np.ndarray], dtype: str) -> ValueRange:
 
     Non-finite pixels are left out; integer ranges stay within their dtype.
     """
-    pooled = np.concatenate([_finite_sample(image) for image in images])
+    pooled = np.concatenate([np.empty(0), *(_finite_sample(image) for image in images)])
     if not pooled.size:
         raise UserError("no finite pixel in the training images; give --value_range MIN,MAX")
     low, high = (float(v) for v in np.percentile(pooled, _PERCENTILES))

@@ -94,3 +94,8 @@ def test_estimate_stays_within_the_dtype_and_survives_flat_images() -> None:
     assert wide == ValueRange(0, 65535)
     with pytest.raises(UserError, match="MIN,MAX"):
         estimate_range([np.full((2, 2, 1), np.nan, np.float32)], "float32")
+
+
+def test_training_images_of_which_none_can_be_read_are_one_line() -> None:
+    with pytest.raises(UserError, match="--value_range MIN,MAX"):
+        estimate_range([], "uint16")

@@ -48,7 +48,7 @@ def read_config(path: str) -> dict[str, Any]:
     import yaml
 
     try:
-        content = yaml.safe_load(pathlib.Path(path).read_text(encoding="utf-8"))
+        content = yaml.load(pathlib.Path(path).read_text(encoding="utf-8"), _loader())
     except OSError as error:
         raise UserError(f"--config {path}: cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, or a date of month 13
@@ -59,6 +59,19 @@ def read_config(path: str) -> dict[str, Any]:
     for name, value in (content or {}).items():
         _check_flat(path, name, value)
     return _modern({str(name): value for name, value in (content or {}).items()})
+
+
+def _loader() -> Any:
+    """Return YAML's safe loader, for which ``off`` and ``no`` are words as on the command line, not false."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        yaml_implicit_resolvers = {
+            first: [(tag, pattern) for tag, pattern in resolvers if first in "tTfF" or not tag.endswith(":bool")]
+            for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
+
+    return Loader
 
 
 def _check_flat(path: str, name: Any, value: Any) -> None:

@@ -128,6 +128,13 @@ def test_a_wrong_config_is_one_line_naming_it(parse: Parse, tmp_path: pathlib.Pa
     assert "\n" not in str(caught.value)
 
 
+def test_words_of_a_config_are_those_of_the_command_line(parse: Parse, tmp_path: pathlib.Path) -> None:
+    config = _config(tmp_path, "compile: off\ncache: no\nno_flip: on\nserial_batches: no\nrot90: True\ndir_A: null\n")
+    values = parse("--config", config).values
+    assert (values["compile"], values["cache"], values["dir_A"]) == ("off", "no", None)
+    assert [values[name] for name in ("no_flip", "serial_batches", "rot90")] == [True, False, True]
+
+
 def test_a_missing_config_is_named(parse: Parse) -> None:
     with pytest.raises(UserError, match="nowhere.yaml"):
         parse("--config", "nowhere.yaml")

@@ -49,9 +49,12 @@ class InferenceOptions:
         choices=ENSEMBLES,
     )
     mc_dropout: int = option(
-        0, "average so many passes with dropout on, and write how much they differ; 0: dropout off", "session",
+        0,
+        "average so many passes with dropout on, and write beside the mean their deviation, in its bit depth, as "
+        "NAME_uncertainty; 0: dropout off",
+        "session",
         minimum=0,
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pathlib
 import sys
@@ -16,6 +17,7 @@ from util.torch_files import load_torch_file, verify_torch_file
 
 FILE, PREVIOUS, NEW, DAMAGED = "state.pth", "state_previous.pth", "state.new", "state_damaged.pth"
 FORMAT = 1
+_OF_BAD_BYTES = (None, errno.EINVAL)  # errors of the system that come of wrong offsets in a file
 
 
 def save_state(folder: pathlib.Path, state: dict[str, Any]) -> None:
@@ -48,7 +50,7 @@ def load_state(folder: pathlib.Path) -> dict[str, Any]:
     """Read the newest readable state of a run; an unreadable one is named and the one before it taken.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or the disk or the memory does not let it be read now, which says nothing of the file.
     """
     for path in (folder / FILE, folder / PREVIOUS):
         if not path.is_file():
@@ -60,6 +62,8 @@ def load_state(folder: pathlib.Path) -> dict[str, Any]:
                 return state
             print(f"{path}: written by another version of the program; skipped", file=sys.stderr)
         except Exception as error:  # damaged or hostile bytes make the reader raise anything
+            if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno not in _OF_BAD_BYTES):
+                raise UserError(f"{path}: cannot be read now ({one_line(error)}); try again") from None
             print(f"{path}: damaged ({one_line(error)}); trying the save before it", file=sys.stderr)
             with contextlib.suppress(OSError):  # lest the next save makes it the one to fall back to
                 os.replace(path, path.with_name(DAMAGED))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pathlib
 import pickle
@@ -201,3 +202,20 @@ def test_an_interrupt_inside_a_save_is_no_failing_disk(tmp_path: pathlib.Path, m
     monkeypatch.undo()
     assert load_state(tmp_path)["number"] == 1
     assert os.listdir(tmp_path) == [FILE]
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError(errno.EACCES, "Permission denied"), OSError(errno.EIO, "I/O"), MemoryError()]
+)
+def test_a_state_that_cannot_be_read_now_is_not_called_damaged(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    _save(tmp_path, 1, 2)
+
+    def fail(path: pathlib.Path) -> None:
+        raise error
+
+    with monkeypatch.context() as patched, pytest.raises(UserError, match=f"{FILE}: cannot be read now"):
+        patched.setattr("training.checkpoint.load_torch_file", fail)
+        load_state(tmp_path)
+    assert load_state(tmp_path)["number"] == 2

@@ -64,12 +64,13 @@ class ImageCache:
     def read(self, key: str) -> Entry | None:
         """As :meth:`get`, without keeping the file mapped."""
         path = self._path(key)
-        try:
+        with contextlib.suppress(OSError):  # of a folder of somebody else's, for one
             os.utime(path)  # the order of removal follows from this
+        try:
             return self._load(path, key)
-        except FileNotFoundError:
+        except OSError:  # not there, or not to be read now
             return None
-        except (OSError, ValueError, KeyError, safetensors.SafetensorError):
+        except (ValueError, KeyError, safetensors.SafetensorError):
             with contextlib.suppress(OSError):
                 path.unlink()
             return None

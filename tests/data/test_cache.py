@@ -169,6 +169,23 @@ def test_damaged_entries_are_made_again(data: pathlib.Path, tmp_path: pathlib.Pa
     assert [path.read_bytes() for path in files] == whole
 
 
+@pytest.mark.parametrize("failing", ["os.utime", "data.cache.safetensors.safe_open"])
+def test_an_entry_that_cannot_be_touched_or_opened_now_stays(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    cache = ImageCache(tmp_path, 1e9)
+    cache.put("key", {"size": 4}, {"values": torch.arange(4)})
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise PermissionError("of another user")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(failing, fail)
+        assert (cache.read("key") is None) == (failing != "os.utime")
+    entry = cache.read("key")
+    assert entry is not None and entry.facts == {"size": 4}
+
+
 def test_a_changed_file_is_read_anew_even_with_its_old_size_and_time(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "in/a.npy"
     write_image(path, np.full((30, 30, 3), 10, np.uint8))

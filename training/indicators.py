@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from data.loader import LoadsSamples, sample_seed
 from training.previews import Previewer
+from util.errors import BadFile
 
 PROBES = 8
 COLLAPSED, INVERTED = 0.1, -0.4
@@ -77,8 +79,9 @@ class Indicators:
             count = min(PROBES, len(self.dataset))
             for index in (len(self.dataset) * k // count for k in range(count)):
                 random = torch.Generator().manual_seed(sample_seed(self.seed, 0, index))
-                sample = self.dataset.load(index, random)
-                self._samples.append({side: sample[side][None] for side in ("A", "B") if side in sample})
+                with contextlib.suppress(BadFile):  # the loader, which meets it too, stops or passes it over
+                    sample = self.dataset.load(index, random)
+                    self._samples.append({side: sample[side][None] for side in ("A", "B") if side in sample})
         return self._samples
 
     def _judge(self, name: str, value: float) -> str | None:

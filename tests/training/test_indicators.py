@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from training.indicators import PROBES, Indicators, brightness_correlation, measure, variety
+from util.errors import BadFile
 
 Translate = Callable[[Tensor], Tensor]
 
@@ -128,3 +129,14 @@ def test_the_numbers() -> None:
     assert variety(images[:1]) == 0
     assert brightness_correlation(images, images.expand(2, 3, 1, 2)) == pytest.approx(1)
     assert math.isnan(brightness_correlation(images, torch.zeros_like(images)))
+
+
+def test_files_that_cannot_be_read_are_no_probes() -> None:
+    class Some(Images):
+        def load(self, index: int, generator: torch.Generator) -> dict[str, Any]:
+            if index < 10:
+                raise BadFile(f"{index}.png: not a readable image")
+            return super().load(index, generator)
+
+    watched = Indicators(Some(same), Translator(same), seed=0, paired=True)  # type: ignore[arg-type]
+    assert watched.look()[0] == pytest.approx({"diversity_B": 1.0, "correlation_B": 1.0}, abs=1e-3)

@@ -51,6 +51,8 @@ class GANLosses:
         self.holes, self.matching = holes, matching
         if adversarial.needs_hole and holes == "none":
             raise UserError("this --gan_mode looks at holes, which only --model inpaint and its kin have: use lsgan")
+        if self.lazy and (own := adversarial.own_R1):
+            raise UserError(f"--lambda_R1 {options.lambda_R1:g}: --{own} is R1 too; leave it out, or add --{own} 0")
         self.augmentation = _augmentation(options, adversarial)
 
     def loss_D(

@@ -68,6 +68,7 @@ class AdversarialLoss:
     """What most losses are: without flags and penalty, a sum over samples, blind to real images in G's turn."""
 
     needs_real = needs_hole = couples_samples = False
+    own_R1 = ""  # the flag of R1 where the loss brings its own
     midpoint: float | None = None  # the logit between fake and real, where a single image's logit says which it is
 
     def __init__(self, options: object = None) -> None:

@@ -64,6 +64,7 @@ class HolePatches(AdversarialLoss):
 
     def __init__(self, options: HolePatchesOptions) -> None:
         self.weight = options.hole_R1
+        self.own_R1 = "hole_R1" if self.weight else ""
 
     def discriminator_loss(self, real: Outputs, fake: Outputs, hole: Tensor | None = None) -> tuple[Tensor, Tensor]:
         fakes = [widened(output.logits) for output in fake]

@@ -132,6 +132,13 @@ def test_modes_without_a_midpoint_refuse_the_controller(tiny: Words) -> None:
         make(tiny, "--model", "pix2pix", "--gan_mode", "wgangp", "--augment", "color", "--augment_p", "auto")
 
 
+def test_two_kinds_of_r1_are_refused(tiny: Words) -> None:
+    words = ["--model", "inpaint", "--gan_mode", "hole_patches", "--lambda_R1", "2"]
+    with pytest.raises(UserError, match="--lambda_R1 2: --hole_R1 is R1 too; leave it out, or add --hole_R1 0"):
+        make(tiny, *words)
+    assert make(tiny, *words, "--hole_R1", "0").phases()[0].lazy_penalty is not None
+
+
 @pytest.mark.parametrize("mode", ["hole_patches", "soft_mask"])
 def test_modes_that_look_at_holes_are_refused_where_there_are_none(tiny: Words, mode: str) -> None:
     with pytest.raises(UserError, match="looks at holes"):

@@ -34,6 +34,8 @@ def choose_device(gpu_ids: str) -> torch.device:
         return torch.device("cpu")
     count = torch.accelerator.device_count()
     if ids[0] >= count:
+        if rank is not None:
+            raise UserError(f"torchrun --nproc_per_node: more processes than GPUs; this machine has {count}")
         raise UserError(f"--gpu_ids {gpu_ids}: this machine has {count} GPU(s), numbered from 0")
     if len(ids) > 1:
         raise UserError(

@@ -86,6 +86,9 @@ def test_torchrun_gives_each_process_its_own_gpu(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
     assert choose_device("0") == torch.device("cuda", 1)
     assert choose_device("-1") == torch.device("cpu")
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(UserError, match="torchrun --nproc_per_node: more processes than GPUs; this machine has 2"):
+        choose_device("0")
 
 
 @pytest.mark.parametrize("layout", [True, False])

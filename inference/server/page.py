@@ -20,6 +20,8 @@ _CSS = """
 footer { display: none !important; }
 """
 _TITLE = "## a2b\nDrop an image, choose a run, and compare. Results come at full bit depth."
+#: run in the browser at once when an image or a run is chosen: what follows would take the results of a click away
+_WAIT = '() => ({__type__: "update", interactive: false})'
 _HINT = "*After translating: drag the bar to compare, turn the wheel to zoom.*"
 
 
@@ -88,6 +90,7 @@ def make_page(service: Service) -> gr.Blocks:
         outputs = [hint, original, *panels[0].parts, *panels[1].parts, report]
         shown = [button, inputs[1], brush, *outputs]
         for choice in inputs[2:5] if actions.fillers else inputs[2:3]:
+            choice.change(None, outputs=button, js=_WAIT, api_visibility="private")
             choice.change(actions.show, inputs[2:5], shown, show_progress="hidden", api_visibility="private")
         button.click(actions.translate, inputs, outputs, js=COLLECT, concurrency_limit=None, api_visibility="private")
     page.queue(default_concurrency_limit=None, max_size=service.options.queue, api_open=False)

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from inference.predictor import UNCERTAINTY
 from inference.server.refusal import Refused
 from inference.server.uploads import Upload
 
@@ -36,7 +37,19 @@ class Task:
     def answer_name(self) -> str:
         """Return the result's file name: the upload's stem under the suffix of what was written."""
         assert self.result is not None
-        return pathlib.PurePath(self.upload.name).stem + self.result.suffix
+        return self._stem + self.result.suffix
+
+    @property
+    def answers(self) -> dict[pathlib.Path, str]:
+        """Return the names of all files that came out, none where it failed."""
+        if self.result is None:
+            return {}
+        beside = self.result.parent.glob(f"{self.result.stem}_{UNCERTAINTY}.*")
+        return {self.result: self.answer_name} | {f: f"{self._stem}_{UNCERTAINTY}{f.suffix}" for f in beside}
+
+    @property
+    def _stem(self) -> str:
+        return pathlib.PurePath(self.upload.name).stem
 
 
 @dataclass(eq=False)
@@ -100,11 +113,14 @@ class Job:
         }
 
     def write_zip(self) -> pathlib.Path:
-        """Return a zip of all results, numbered as they came, with ``status.json``; images are stored as they are."""
+        """Return a zip of all results, numbered as they came, with ``status.json``; images are stored as they are.
+
+        With ``--mc_dropout`` the uncertainty of each lies beside it.
+        """
         path = self.folder / f"results_{secrets.token_hex(4)}.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
             for number, task in enumerate(self.tasks, 1):
-                if task.result is not None:
-                    archive.write(task.result, f"{number:04}_{task.answer_name}")
+                for file, name in task.answers.items():
+                    archive.write(file, f"{number:04}_{name}")
             archive.writestr("status.json", json.dumps(self.status(), indent=1))
         return path

@@ -37,13 +37,14 @@ def run(args: argparse.Namespace) -> int:
     """Fill the cache; return 1 when some files cannot be read. UserError where there is no cache to fill."""
     from data.cache import open_cache
 
-    common = read_options(args, CommonDataOptions)
+    preset = DATASETS.entry(args.dataset_mode).preset
+    common = read_options(args, CommonDataOptions, preset)
     cache = open_cache(common)
     if cache is None:
         raise UserError(f"--cache {common.cache}: there is no cache to fill; name a folder")
-    own: Any = read_options(args, DATASETS.options(args.dataset_mode))
+    own: Any = read_options(args, DATASETS.options(args.dataset_mode), preset)
     dataset = DATASETS.get(args.dataset_mode)(own, common, train=True)
-    errors = prepare_all(dataset.preparations(), read_options(args, LoaderOptions).num_threads)
+    errors = prepare_all(dataset.preparations(), args.num_threads)
     for error in errors[:_SHOWN]:
         print(f"skipped: {error}")
     print(_summary(cache, common, len(errors)))

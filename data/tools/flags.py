@@ -3,43 +3,50 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import typing
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
-from util.errors import UserError
-from util.option import info_of
+from util.flags import Flag, flags_of
 
 T = TypeVar("T")
 
 
 def add_options(parser: argparse.ArgumentParser, options: type, leave_out: Collection[str] = ()) -> None:
     """Declare one flag per field that the parser does not have yet."""
-    types = typing.get_type_hints(options)
     known = {action.dest for action in parser._actions} | set(leave_out)
-    for field in dataclasses.fields(options):
-        if field.name not in known:
-            _add(parser, field, types[field.name])
+    for name, flag in flags_of(options).items():
+        if name not in known:
+            _add(parser, flag)
 
 
-def _add(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], kind: Any) -> None:
-    info, flag = info_of(field), f"--{field.name}"
-    text = info.help + ("" if field.default is None else " (%(default)s)")
-    if kind is bool:
-        parser.add_argument(flag, action="store_true", help=text)
-        return
-    plain = next(one for one in typing.get_args(kind) or (kind,) if one is not type(None))
-    parser.add_argument(flag, type=plain, default=field.default, choices=info.choices, help=text)
+def _add(parser: argparse.ArgumentParser, flag: Flag) -> None:
+    text = flag.info.help + ("" if flag.default is None else " (%(default)s)")
+    default = ",".join(map(str, flag.default)) or () if flag.kind is tuple else flag.default
+    switch: dict[str, Any] = {"nargs": "?", "const": True} if flag.kind is bool else {"choices": flag.info.choices}
+    parser.add_argument(
+        f"--{flag.name}",
+        action=_Given,
+        type=lambda word: flag.convert(word, parser.prog),
+        default=default,
+        help=text,
+        **switch,
+    )
 
 
-def read_options(args: argparse.Namespace, options: type[T]) -> T:
-    """Return the options that the parsed flags give; UserError for a number outside its limits."""
-    fields = dataclasses.fields(options)  # type: ignore[arg-type]
-    for field in fields:
-        info, value = info_of(field), getattr(args, field.name, None)
-        low, high = info.minimum, info.maximum
-        if value is not None and ((low is not None and value < low) or (high is not None and value > high)):
-            limits = f"from {low:g} to {high:g}" if high is not None else f"at least {low:g}"
-            raise UserError(f"--{field.name} {value}: must be {limits}")
-    return options(**{field.name: getattr(args, field.name) for field in fields if hasattr(args, field.name)})
+class _Given(argparse.Action):
+    """Store a value, and that the command line gave it."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        setattr(namespace, self.dest, values)
+        namespace.given = {*_given(namespace), self.dest}
+
+
+def _given(args: argparse.Namespace) -> Collection[str]:
+    return getattr(args, "given", ())
+
+
+def read_options(args: argparse.Namespace, options: type[T], preset: Mapping[str, Any]) -> T:
+    """Return the options that the parsed flags give; where they give none, those of a preset."""
+    flags = flags_of(options)
+    values = {name: getattr(args, name) for name in flags if hasattr(args, name)}
+    return options(**values | {name: preset[name] for name in flags if name in preset and name not in _given(args)})

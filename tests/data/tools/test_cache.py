@@ -70,11 +70,36 @@ def test_unreadable_files_are_named_and_the_others_kept(
     assert out.startswith(f"skipped: {path}") and "1 image(s) cannot be read" in out
 
 
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        ("--dataset_mode inpaint --mask_kinds strokes:1,blobs", {"preprocess": "crop", "input_nc": 4}),
+        ("--dataset_mode inpaint --preprocess resize_and_crop", {"preprocess": "resize_and_crop"}),
+        ("--dataset_mode super_resolution --crop_size 16", {"crop_size": 16, "preprocess": "crop"}),
+        ("--dataset_mode single --max_dataset_size inf", {"max_dataset_size": None}),
+        ("--dataset_mode labelled --classes trainA,trainB --output_nc 1 --dir_A {root}", {"output_nc": 1}),
+    ],
+)
+def test_flags_mean_what_they_mean_to_the_training(
+    folders: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, words: str, values: dict[str, Any]
+) -> None:
+    seen: list[CommonDataOptions] = []
+    monkeypatch.setattr("data.prepared.open_cache", lambda common: seen.append(common))
+    given = words.format(root=folders / "train").split()
+    if "labelled" in given:
+        (folders / "train/classes").mkdir()
+        for name in ("trainA", "trainB"):
+            (folders / name).rename(folders / "train/classes" / name)
+        given[-1] = str(folders / "train/classes")
+    assert _run(*given, "--dataroot", folders, "--num_threads", 0, "--cache", tmp_path / "c") == 0
+    assert {name: getattr(seen[0], name) for name in values} == values
+
+
 def test_flags_that_cannot_be_are_one_line(folders: pathlib.Path) -> None:
     for words, message in (
         (("--cache", "off"), "--cache off: there is no cache to fill"),
-        (("--cache_limit", -1), "--cache_limit -1.0: must be at least 0"),
-        (("--val_fraction", 2), "--val_fraction 2.0: must be from 0 to 0.9"),
+        (("--cache_limit", -1), "--cache_limit -1.0 is too small; the least is 0"),
+        (("--val_fraction", 2), "--val_fraction 2.0 is too large; the most is 0.9"),
         (("--dataset_mode", "alinged"), "did you mean aligned"),
     ):
         with pytest.raises(UserError, match=message):

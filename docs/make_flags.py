@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import pathlib
 from collections.abc import Iterator, Sequence
 
@@ -15,7 +14,7 @@ from options.serve_options import ServeOptions
 from options.spellings import RENAMED
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
-from prepare import COMMANDS
+from prepare import TOOLS
 from util.registry import Registry
 
 PAGE = pathlib.Path(__file__).with_name("flags.md")
@@ -118,9 +117,9 @@ def _cell(text: str) -> str:
 def _prepare() -> Iterator[str]:
     """Yield the subcommands of prepare.py."""
     yield "## `prepare.py`\n"
-    for command, summary in COMMANDS.items():
+    for command, (tool, summary) in TOOLS.items():
         parser = Parser(prog=f"prepare.py {command}")
-        importlib.import_module(f"data.tools.{command}").add_arguments(parser)
+        tool.add_arguments(parser)
         rows = [row for action in parser._actions if (row := _argument(action))]
         yield f"### `prepare.py {command}`\n\n{summary[0].upper()}{summary[1:]}.\n"
         yield "\n".join(["| Flag | Default | Meaning |", "|---|---|---|", *rows, ""])

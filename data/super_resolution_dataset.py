@@ -17,6 +17,7 @@ from data.bicubic import Box, Size, part_of_shrunken
 from data.colour import file_luma
 from data.common import CommonDataOptions, PatchOptions
 from data.degradations import Degradation, make_degradation
+from data.listing import readable
 from data.pairs import Pair
 from data.prepared import Images, Prepared
 from data.protocol import Protocol
@@ -186,7 +187,8 @@ class SuperResolution:
             pairs: Sequence[Pair] = list_scaled_pairs(self.common, self.scale, "train")
         except UserError:
             pairs = self.pairs
-        return (self._read((pair.source, pair.target)[side]) for pair in spread(pairs))
+        reads = (functools.partial(self._read, (pair.source, pair.target)[side]) for pair in spread(pairs))
+        return readable(reads, skip=self.common.skips_bad)
 
 
 def _check(options: SuperResolutionOptions, common: CommonDataOptions, train: bool) -> None:

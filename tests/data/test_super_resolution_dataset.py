@@ -225,3 +225,13 @@ def test_mistakes_are_one_line(folders: pathlib.Path) -> None:
     assert "--direction BtoA" in _say(folders, direction="BtoA")
     assert "--preprocess resize_and_crop" in _say(folders, preprocess="resize_and_crop")
     assert "--input_nc 1 and --output_nc 3" in _say(folders, input_nc=1)
+
+
+def test_files_passed_over_do_not_count_for_the_value_range(tmp_path: pathlib.Path) -> None:
+    for number in range(3):
+        write_image(tmp_path / "train" / f"{number}.png", _image(40, 40, 3, "uint16", number))
+    path = tmp_path / "train/1.png"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"1\.png"):
+        _open(tmp_path, 2)
+    assert len(_open(tmp_path, 2, on_bad_file="skip")) == 3

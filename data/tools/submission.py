@@ -148,10 +148,16 @@ def encode(image: np.ndarray, name: str) -> bytes:
 
 
 def write_zip(out: pathlib.Path, contents: Mapping[str, bytes]) -> None:
-    """Write files in the order of their names, without dates, so that equal contents are an equal zip."""
-    with atomic_file(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-        for info, content in _entries(contents):
-            archive.writestr(info, content)
+    """Write files in the order of their names, without dates, so that equal contents are an equal zip.
+
+    UserError where the disk does not take it.
+    """
+    try:
+        with atomic_file(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+            for info, content in _entries(contents):
+                archive.writestr(info, content)
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be written ({error.strerror})") from None
 
 
 def _entries(contents: Mapping[str, bytes]) -> Iterator[tuple[zipfile.ZipInfo, bytes]]:

@@ -122,3 +122,9 @@ def test_mistakes_are_one_line(
 ) -> None:
     with pytest.raises(UserError, match=message):
         submit(monkeypatch, results, *words)
+
+
+def test_a_place_that_cannot_be_written_to_is_one_line(results: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (results.parent / "file").touch()
+    with pytest.raises(UserError, match=r"--out .*file/x\.zip: cannot be written \("):
+        submit(monkeypatch, results, "--out", results.parent / "file" / "x.zip")

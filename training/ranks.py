@@ -114,6 +114,18 @@ class Ranks:
         if reason:
             raise UserError(reason)
 
+    def all_do(self, work: Callable[[], T]) -> T:
+        """Return what ``work`` gives on this rank; UserError on all ranks where it fails on any of them."""
+        found: list[T] = []
+        reason = ""
+        try:
+            found.append(work())
+        except UserError as error:
+            reason = str(error)
+        if self.any(bool(reason)):
+            raise UserError(next(filter(None, self.gather_rows({self.rank: reason}).values())))
+        return found[0]
+
     def clock(self) -> float:
         """Return the seconds of rank 0's monotonic clock."""
         return self.from_first(time.monotonic())

@@ -122,13 +122,7 @@ class Trainer:
         """Yield the rest of the epoch; UserError on all processes when one of them cannot read its share."""
         ranks, batches = self.updater.ranks, iter(self.loader.epoch(self.position.epoch, offset))
         while True:
-            batch, reason = None, ""
-            try:
-                batch = next(batches, None)
-            except UserError as error:
-                reason = str(error)
-            if ranks.any(bool(reason)):
-                raise UserError(next(filter(None, ranks.gather_rows({ranks.rank: reason}).values())))
+            batch = ranks.all_do(lambda: next(batches, None))
             if batch is None:
                 return
             yield batch

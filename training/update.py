@@ -138,7 +138,7 @@ class Updater:
         """Return a batch as the phases of a step take it: on the device, of sizes that fit, in parts."""
         moved = {key: self.compute.image(v) if isinstance(v, Tensor) else v for key, v in batch.items()}
         shared = any(phase.through_images for phase in phases)
-        fitted = fit_sizes(moved, self.model.size_multiple, self.model.scale)
+        fitted = self.ranks.all_do(lambda: fit_sizes(moved, self.model.size_multiple, self.model.scale))
         return self.runner.open(fitted, step, self.step_options.accumulate, shared)
 
     def _compute(self, phase: Phase, work: StepBatch, before: Undo) -> Incident:

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from training.ranks import Ranks
+from util.errors import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAIRED = ["--model", "pix2pix", "--norm", "batch", "--no_dropout", "false"]
@@ -99,3 +100,27 @@ def test_one_process_needs_no_communication() -> None:
     together, own = ranks.in_order(images, [2, 1])
     assert torch.equal(torch.stack([together[place] for place in own]), images)
     assert ranks.first and ranks.any(True)
+
+
+class _Second(Ranks):
+    """The second of two processes, of which the first finds an image too small."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 2)
+
+    def any(self, here: bool) -> bool:
+        return True
+
+    def gather_rows(self, rows: dict[int, Any]) -> dict[int, Any]:
+        return {0: "a.png: too small"} | rows
+
+
+def test_a_mistake_on_one_process_ends_all_of_them() -> None:
+    def refuse() -> int:
+        raise UserError("b.png: too small")
+
+    with pytest.raises(UserError, match=r"a\.png"):
+        _Second().all_do(lambda: 1)
+    with pytest.raises(UserError, match=r"b\.png"):
+        Ranks().all_do(refuse)
+    assert Ranks().all_do(lambda: None) is None

@@ -22,8 +22,8 @@ from inference.settings import ENSEMBLES
 from inference.translator import Translator
 from models.builder import Builder, Channels
 from models.networks import DISCRIMINATORS, GENERATORS
-from options.schema import flags_of
 from util.errors import UserError, did_you_mean
+from util.flags import flags_of
 from util.registry import Registry
 
 __all__ = ["Translator", "build_discriminator", "build_generator", "load"]

@@ -23,10 +23,10 @@ from models.base import TranslationModel
 from models.test_model import OneSided
 from options.export_options import ExportedRunOptions
 from options.resolve import Options
-from options.schema import flags_of
 from options.test_options import TestOptions, as_words, members_of
 from util.device import choose_device
 from util.errors import UserError
+from util.flags import flags_of
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from data.tools.parser import Parser
 from options.base_options import REGISTRIES, BaseOptions
 from options.export_options import ExportOptions
-from options.schema import Component, Flag, flags_of
+from options.schema import Component
 from options.serve_options import ServeOptions
 from options.spellings import RENAMED
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
 from prepare import TOOLS
+from util.flags import Flag, flags_of
 from util.registry import Registry
 
 PAGE = pathlib.Path(__file__).with_name("flags.md")

@@ -14,8 +14,9 @@ from models.networks import DISCRIMINATORS, GENERATORS
 from options.arguments import read_config, scan
 from options.help import format_help
 from options.resolve import COMMAND_LINE, Options, Source, resolve, use_plugins
-from options.schema import Component, flags_of
+from options.schema import Component
 from util.errors import UserError
+from util.flags import flags_of
 from util.option import option
 
 REGISTRIES = (MODELS, DATASETS, GENERATORS, DISCRIMINATORS, GAN_MODES)

@@ -6,7 +6,7 @@ import shutil
 import textwrap
 
 from options.resolve import Options
-from options.schema import Flag, flags_of
+from util.flags import Flag, flags_of
 
 _COLUMN = 26
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from options.arguments import check_known
-from options.schema import Component, Flag, flags_of
+from options.schema import Component
 from util.errors import UserError
+from util.flags import Flag, flags_of
 from util.registry import Registry
 
 T = TypeVar("T")

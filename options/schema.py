@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from util.flags import Flag, flags_of
 from util.registry import Registry
-
-__all__ = ["Component", "Flag", "flags_of"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ import sys
 
 from docs import make_flags
 from options.base_options import REGISTRIES
-from options.schema import flags_of
+from util.flags import flags_of
 
 ROOT = pathlib.Path(make_flags.__file__).parent.parent
 

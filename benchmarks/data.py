@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 from torch.utils.data import ConcatDataset, DataLoader
 
-from benchmarks.page import PAGE, machine, replace_section, table
+from benchmarks.page import machine, publish, table
 from benchmarks.textbook_loader import TextbookCrops, TextbookPairs
 from data import DATASETS
 from data.common import CommonDataOptions, LoaderOptions
@@ -185,9 +185,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         make_images(pathlib.Path(folder), Sizes())
         section = compare(pathlib.Path(folder), Sizes())
-    print(section)
-    if write:
-        PAGE.write_text(replace_section(PAGE.read_text(encoding="utf-8"), "data", section), encoding="utf-8")
+    publish("data", section, write=write)
 
 
 if __name__ == "__main__":

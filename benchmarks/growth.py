@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.page import PAGE, machine, replace_section, table
+from benchmarks.page import machine, publish, table
 from benchmarks.textbook_training import Step
 from benchmarks.training import WORKS, Work, ours
 
@@ -96,9 +96,7 @@ def main() -> None:
         print(json.dumps(measure(GROWTH[name], loop, words)))
         return
     text = section(args.work.split(";"), args.rounds, words)
-    print(text)
-    if args.write:
-        PAGE.write_text(replace_section(PAGE.read_text(encoding="utf-8"), "growth", text), encoding="utf-8")
+    publish("growth", text, write=args.write)
 
 
 if __name__ == "__main__":

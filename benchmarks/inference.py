@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import a2b
-from benchmarks.page import PAGE, machine, replace_section, table
+from benchmarks.page import machine, publish, table
 from benchmarks.textbook_training import plain
 from inference.engines.choice import Choice
 from inference.engines.graph_engine import GraphEngine
@@ -183,11 +183,7 @@ def main() -> None:
     lines = []
     for name in names:  # written after each: an interruption keeps what is measured
         lines += rows(name, measure(name, weights.get(name), args.rounds, judged, calibration), peaks[torch.bfloat16])
-        section = f"{table(_HEAD, lines)}\n\n{text}"
-        print(section, flush=True)
-        if args.write:
-            page = replace_section(PAGE.read_text(encoding="utf-8"), "inference", section)
-            PAGE.write_text(page, encoding="utf-8")
+        publish("inference", f"{table(_HEAD, lines)}\n\n{text}", write=args.write)
 
 
 _HEAD = ("Network", "Engine", "ms", "Spread", "Ratio", "PSNR dB", "Warm-up s", "Of bf16 peak")

@@ -31,6 +31,13 @@ def _processor_facts() -> list[str]:
     return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
 
 
+def publish(name: str, section: str, *, write: bool, page: pathlib.Path = PAGE) -> None:
+    """Print what was measured, and with ``write`` put it between the markers of its name on a page."""
+    print(section, flush=True)
+    if write:
+        page.write_text(replace_section(page.read_text(encoding="utf-8"), name, section), encoding="utf-8")
+
+
 def replace_section(text: str, name: str, section: str) -> str:
     """Return a page with a section's content exchanged; ValueError when its two markers are not there."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"

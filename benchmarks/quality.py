@@ -25,7 +25,7 @@ from collections.abc import Iterator
 import torch
 
 from benchmarks import textbook_training
-from benchmarks.page import PAGE, machine, replace_section, table
+from benchmarks.page import machine, publish, table
 from benchmarks.textbook_loader import TextbookPairs
 from training.checkpoint import load_state
 
@@ -152,9 +152,7 @@ def main() -> None:
             for minutes in args.minutes.split(",")
         }
     text = section(found, shlex.join(["python", "-m", "benchmarks.quality", *sys.argv[1:]]))
-    print(text)
-    if args.write:
-        PAGE.write_text(replace_section(PAGE.read_text(encoding="utf-8"), "quality", text), encoding="utf-8")
+    publish("quality", text, write=args.write)
 
 
 if __name__ == "__main__":

@@ -144,9 +144,7 @@ def main() -> None:
         work_together(names, args.rounds, args.out)
         return
     text = section(launch(["--rounds", str(args.rounds), "--work", args.work]), args.rounds)
-    print(text)
-    if args.write:
-        PAGE.write_text(page.replace_section(PAGE.read_text(encoding="utf-8"), "ranks", text), encoding="utf-8")
+    page.publish("ranks", text, write=args.write, page=PAGE)
 
 
 if __name__ == "__main__":

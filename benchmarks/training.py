@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import textbook_training
-from benchmarks.page import PAGE, machine, replace_section, table
+from benchmarks.page import machine, publish, table
 from commands.build import build_model
 from options.train_options import TrainOptions
 from training.settings import OptimizerOptions, StepOptions
@@ -147,10 +147,7 @@ def main() -> None:
         torch.set_num_threads(args.threads)
     command = shlex.join(["python", "-m", "benchmarks.training", *sys.argv[1:]])
     section = compare(args.work.split(","), args.gpu_ids, args.rounds, args.steps, words, command)
-    print(section)
-    if args.write:
-        name = "training" if args.gpu_ids == "-1" else "training on a GPU"
-        PAGE.write_text(replace_section(PAGE.read_text(encoding="utf-8"), name, section), encoding="utf-8")
+    publish("training" if args.gpu_ids == "-1" else "training on a GPU", section, write=args.write)
 
 
 if __name__ == "__main__":

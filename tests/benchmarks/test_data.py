@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks import data as benchmark
-from benchmarks.page import PAGE, replace_section, table
+from benchmarks.page import PAGE, publish, replace_section, table
 from benchmarks.textbook_loader import TextbookCrops, TextbookPairs
 
 TINY = benchmark.Sizes(pairs=4, large=2, height=300, width=320, rounds=2, seconds=0.01)
@@ -57,3 +57,15 @@ def test_a_section_replaces_what_was_between_its_markers() -> None:
     with pytest.raises(ValueError, match="no section between <!-- y: begin -->"):
         replace_section(page, "y", "new")
     assert table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+
+
+def test_a_section_is_printed_and_written_only_when_asked(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- x: begin -->\nold\n<!-- x: end -->\n")
+    publish("x", "new", write=False, page=page)
+    assert "old" in page.read_text()
+    publish("x", "new", write=True, page=page)
+    assert page.read_text() == "<!-- x: begin -->\nnew\n<!-- x: end -->\n"
+    assert capsys.readouterr().out == "new\n" * 2

@@ -110,7 +110,7 @@ class ValidationOptions:
     )
     early_stop: int = option(0, "stop after so many validations in a row without a better one; 0 for never", minimum=0)
     lpips_weights: str | None = option(
-        None, "LPIPS weights, by path, URL or hub name; without them torchvision's cached ones", "session"
+        None, "LPIPS weights, by path, URL or hub name; without them torchvision's cached ones"
     )
 
 

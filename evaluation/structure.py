@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 
-import cv2
 import numpy as np
 
 _WINDOW, _SIGMA, _C1, _C2 = 11, 1.5, 0.01**2, 0.03**2
@@ -63,6 +62,8 @@ def _maps(fake: np.ndarray, real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _blur(image: np.ndarray) -> np.ndarray:
+    import cv2
+
     blurred = cv2.GaussianBlur(image, (_WINDOW, _WINDOW), _SIGMA, borderType=cv2.BORDER_REFLECT_101)
     return blurred.reshape(image.shape)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from commands.domains import open_data, tell_of_split
 from commands.joined_runs import open_named
 from commands.opened_run import folder_of
 from commands.report import Report, results_folder
+from data.listing import distinct
 from data.loader import sample_seed
 from evaluation.measurement import Measurement, measurement_for
 from evaluation.metrics import load_lpips
@@ -179,18 +180,3 @@ def translate_all(
 def translate(predictor: Predictor, sample: dict[str, Any]) -> dict[str, torch.Tensor]:
     """Return one sample's images (C,H,W) in [-1,1] by label, inputs included."""
     return {label: image[0] for label, image in predictor(batch_of(sample)).items()}
-
-
-def distinct(names: Iterable[str]) -> list[str]:
-    """Return the names with ``_2``, ``_3`` and so on behind those that came before."""
-    names = list(names)
-    taken, result = set(names), []
-    seen: set[str] = set()
-    for name in names:
-        free, number = name, 1
-        while free in seen or (number > 1 and free in taken):
-            number += 1
-            free = f"{name}_{number}"
-        seen.add(free)
-        result.append(free)
-    return result

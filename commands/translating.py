@@ -74,7 +74,7 @@ class TranslatingSession:
 
         They are the same after an interruption and on all processes, which follow the first one.
         """
-        first = [source for source, _ in self.work[:_JUDGED] if source.suffix.lower() not in VIDEO_SUFFIXES]
+        first = [item.source for item in self.work[:_JUDGED] if item.source.suffix.lower() not in VIDEO_SUFFIXES]
         self.translator.settle(first, len(self.work))
         if (engines := self.translator.predictor.engines) is not None:
             engines.agree(self.ranks.from_first)
@@ -101,10 +101,10 @@ class TranslatingSession:
 
 def _check_uncertainties(work: Work) -> None:
     """UserError where the uncertainty of one file of a folder would go where the result of another does."""
-    taken = {target for _, target in work}
-    for source, target in work:
+    taken = {target for _, target, _ in work}
+    for source, target, _ in work:
         other = target.with_name(f"{target.name}_{UNCERTAINTY}")
         if other in taken:
             raise UserError(f"--mc_dropout: {other} is both a result and the uncertainty of {source}; rename one")
-    if any(source.suffix.lower() in VIDEO_SUFFIXES for source, _ in work):
+    if any(source.suffix.lower() in VIDEO_SUFFIXES for source, *_ in work):
         print(f"--mc_dropout: a video is the mean alone, without {UNCERTAINTY}", file=sys.stderr)

@@ -59,8 +59,23 @@ def relative_stem(path: pathlib.Path, folder: pathlib.Path) -> str:
 def output_names(files: Sequence[pathlib.Path], folder: pathlib.Path) -> list[str]:
     """Return one distinct name per file; where only the suffix tells files apart it becomes part of the name."""
     stems = [relative_stem(path, folder) for path in files]
-    counts = collections.Counter(stems)
-    return [stem if counts[stem] == 1 else f"{stem}_{path.suffix[1:]}" for stem, path in zip(stems, files, strict=True)]
+    counts, pairs = collections.Counter(stems), zip(stems, files, strict=True)
+    return distinct(stem if counts[stem] == 1 else f"{stem}_{path.suffix[1:]}" for stem, path in pairs)
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """Return the names with ``_2``, ``_3`` and so on behind those that came before."""
+    names = list(names)
+    taken, result = set(names), []
+    seen: set[str] = set()
+    for name in names:
+        free, number = name, 1
+        while free in seen or (number > 1 and free in taken):
+            number += 1
+            free = f"{name}_{number}"
+        seen.add(free)
+        result.append(free)
+    return result
 
 
 def by_stem(files: Sequence[pathlib.Path], folder: pathlib.Path) -> dict[str, pathlib.Path]:

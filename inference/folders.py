@@ -7,6 +7,7 @@ import functools
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from data.listing import images_in, output_names
 from data.readers import read_info
@@ -15,11 +16,23 @@ from inference.translator import Translator
 from inference.video import VIDEO_SUFFIXES, translate_video
 from util.errors import UserError
 
-Work = Sequence[tuple[pathlib.Path, pathlib.Path]]  # what to read, and where its result goes
-
 _DTYPES = ("uint8", "uint16", "float32")  # that images are read as
 _FLOATS = (".tif", ".tiff", ".npy", ".npz")  # files that may hold any of them, others whole numbers
 _WRITTEN = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp", ".npy")
+
+
+class Item(NamedTuple):
+    """One file to translate: what to read, and where its result goes.
+
+    ``named`` says whether the user gave the result its suffix; else one is put behind the target.
+    """
+
+    source: pathlib.Path
+    target: pathlib.Path
+    named: bool = False
+
+
+Work = Sequence[Item]
 
 
 @dataclass
@@ -42,7 +55,7 @@ class Outcome:
 
 
 def list_work(source: pathlib.Path, target: pathlib.Path) -> Work:
-    """Return (file to read, file to write) pairs for a file or a folder; those of a folder lack their suffix.
+    """Return what there is to do for a file or a folder; results inside that folder are no images to translate.
 
     Raises:
         UserError: there is nothing to read, or the target does not suit.
@@ -50,15 +63,31 @@ def list_work(source: pathlib.Path, target: pathlib.Path) -> Work:
     if source.is_dir():
         if target.suffix.lower() in _WRITTEN or target.is_file():
             raise UserError(f"--output {target}: --input {source} is a folder, so this must be one too")
-        files = images_in(source, "the images to translate")
+        files = _sources(source, target)
         names = output_names(files, source)
-        return [(path, target / name) for path, name in zip(files, names, strict=True)]
+        return [Item(path, target / name) for path, name in zip(files, names, strict=True)]
     if not source.is_file():
         raise UserError(f"--input {source}: no such file or folder")
-    inside = target.is_dir() or not target.suffix
-    if not inside and target.suffix.lower() not in (*_WRITTEN, *VIDEO_SUFFIXES):
-        raise UserError(f"--output {target}: cannot write {target.suffix}; use one of {', '.join(_WRITTEN)}")
-    return [(source, target / source.stem if inside else target)]
+    if target.is_dir() or not target.suffix:
+        return [Item(source, target / source.stem)]
+    endings = VIDEO_SUFFIXES if source.suffix.lower() in VIDEO_SUFFIXES else _WRITTEN
+    if target.suffix.lower() not in endings:
+        raise UserError(f"--output {target}: cannot write {target.suffix}; use one of {', '.join(endings)}")
+    return [Item(source, target, named=True)]
+
+
+def _sources(source: pathlib.Path, target: pathlib.Path) -> list[pathlib.Path]:
+    """Return the images of a folder without the results in it, which an earlier call has left."""
+    files, folder, results = images_in(source, "the images to translate"), source.resolve(), target.resolve()
+    if results == folder:
+        raise UserError(f"--output {target}: results among the images would be translated next time; name another one")
+    if not results.is_relative_to(folder):
+        return files
+    results = source / results.relative_to(folder)
+    kept = [path for path in files if not path.is_relative_to(results)]
+    if not kept:
+        raise UserError(f"--input {source}: all images in it lie in --output {target}; name another one")
+    return kept
 
 
 def translate_files(
@@ -70,11 +99,12 @@ def translate_files(
         skip_existing: leave out files whose result is there already, as after an interruption.
     """
     outcome, known = Outcome(), functools.cache(functools.partial(_only_suffix, translator))
-    for source, target in work:
+    for source, target, named in work:
         try:
-            if target.suffix.lower() not in _endings(source):
-                likely = _appended(target, known(source.suffix.lower())) if skip_existing else target
-                target = likely if likely.is_file() else _with_suffix(translator, source, target)
+            if not named:
+                ending = known(source.suffix.lower()) if skip_existing else ""
+                there = ending and _appended(target, ending).is_file()
+                target = _appended(target, ending) if there else _with_suffix(translator, source, target)
             if skip_existing and target.is_file():
                 outcome.skipped += 1
             else:
@@ -84,10 +114,6 @@ def translate_files(
             reason = str(error) or "out of memory"
             outcome.failures.append(reason if str(source) in reason else f"{source}: {reason}")
         yield outcome
-
-
-def _endings(source: pathlib.Path) -> tuple[str, ...]:
-    return VIDEO_SUFFIXES if source.suffix.lower() in VIDEO_SUFFIXES else _WRITTEN
 
 
 def _translate(translator: Translator, source: pathlib.Path, target: pathlib.Path) -> None:

@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from commands.build import build_dataset, build_model, describe_data
-from commands.testing import TestingSession, distinct, translate
+from commands.testing import TestingSession, translate
+from data.listing import distinct
 from data.readers import read_image
 from data.writers import write_image
 from models.networks.resnet import ResnetGenerator

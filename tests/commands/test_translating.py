@@ -106,6 +106,33 @@ def test_what_is_there_is_left_out_without_reading_its_source(
     assert "2 of 3 files translated, 1 were there already" in capsys.readouterr().out
 
 
+def test_no_result_takes_the_place_or_the_format_of_another(
+    translate: Callable[..., int], tmp_path: pathlib.Path
+) -> None:
+    """A dot in a name begins no suffix: photo.jpg.png must not become a JPEG."""
+    files = ("a.jpg", "a.png", "a_png.png", "photo.jpg.png", "photo.png", "photo.png.png")
+    (tmp_path / "in").mkdir()
+    for name in files:
+        Image.fromarray(noise(8, 8)).save(tmp_path / "in" / name)
+    assert translate(tmp_path / "in", tmp_path / "out") == 0
+    made = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert made == ["a_jpg.png", "a_png.png", "a_png_2.png", "photo.jpg.png", "photo.png", "photo.png.png"]
+    assert translate(tmp_path / "in" / "photo.jpg.png", tmp_path / "one") == 0
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["photo.jpg.png"]
+
+
+def test_results_within_the_folder_that_is_read_are_not_translated_again(
+    translate: Callable[..., int], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_image(tmp_path / "in" / "a.png", noise(8, 8))
+    assert translate(tmp_path / "in", tmp_path / "in" / "out") == 0
+    assert translate(tmp_path / "in", tmp_path / "in" / "out", "--skip_existing") == 0
+    assert "0 of 1 files translated, 1 were there already" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "in" / "out").iterdir()] == ["a.png"]
+    with pytest.raises(UserError, match="--output .*in: results among the images would be translated next time"):
+        translate(tmp_path / "in", tmp_path / "in" / ".." / "in")
+
+
 @pytest.mark.parametrize(("dtype", "suffix", "beside"), [("uint8", ".jpg", ".png"), ("uint16", ".tif", ".tif")])
 def test_the_uncertainty_lies_beside_the_mean_in_its_depth(
     translate: Callable[..., int], tmp_path: pathlib.Path, checkpoints: pathlib.Path,
@@ -181,6 +208,9 @@ def test_a_video_is_translated_frame_by_frame(translate: Callable[..., int], tmp
     [
         ("none.png", "out.png", [], "no such file or folder"),
         (".", "out.png", [], "must be one too"),
+        ("in.png", "out.gif", [], "cannot write .gif"),
+        ("in.png", "out.mp4", [], "cannot write .mp4"),
+        ("clip.avi", "out.png", [], "cannot write .png; use one of .mp4"),
         ("in.png", "out.png", ["--model", "pix2pix"], "leave out --model pix2pix"),
         ("in.png", "out.png", ["--max_memory", "much"], "such as 2GB"),
         ("in.png", "out.png", ["--mc_dropout", "4"], "trained with dropout"),
@@ -190,6 +220,7 @@ def test_mistakes_are_one_line(
     translate: Callable[..., int], tmp_path: pathlib.Path, source: str, target: str, words: list[str], part: str
 ) -> None:
     write_image(tmp_path / "in.png", noise(8, 8))
+    (tmp_path / "clip.avi").touch()
     with pytest.raises(UserError, match=part):
         translate(tmp_path / source, tmp_path / target, *words)
 

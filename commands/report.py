@@ -69,7 +69,7 @@ class Report:
         self.truth = truth
         self.ranks = ranks
         self.bands = parse_bands(values["preview_bands"], max(values["input_nc"], values["output_nc"]))
-        self.log = ResultLog(self.folder, resume=values["skip_existing"], rank=ranks.rank)
+        self.log = ResultLog(self.folder, resume=values["skip_existing"], rank=ranks.rank, count=ranks.count)
         self.failures: list[str] = []
         self.sets = self._compared_sets(values["fid_weights"]) if ranks.first else None
         self._shared: list[Finished] = []  # rows that wait until all processes are done

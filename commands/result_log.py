@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from training.loggers.text import keep_lines
+
 LOG_FILE = "rows.jsonl"
 
 
@@ -25,12 +27,17 @@ class ResultLog:
     """``rows.jsonl`` in a folder of results, and ``rows.1.jsonl`` and so on of further processes.
 
     Args:
-        resume: whether images in them count as finished; otherwise this process's own begins anew.
+        resume: whether images in them count as finished; otherwise all begin anew.
         rank: number of this process.
+        count: of processes.
     """
 
-    def __init__(self, folder: pathlib.Path, *, resume: bool, rank: int = 0) -> None:
+    def __init__(self, folder: pathlib.Path, *, resume: bool, rank: int = 0, count: int = 1) -> None:
         self.folder, self.path = folder, folder / (f"rows.{rank}.jsonl" if rank else LOG_FILE)
+        if resume:
+            keep_lines(self.path, lambda line: _parse(line) is not None)  # or the next would join what a kill cut short
+        elif rank == 0:
+            _remove_of_more(folder, count)
         logs = sorted(folder.glob("rows*.jsonl")) if resume else []
         self._known = {name: row for path in logs for name, row in _read(path).items()}
         folder.mkdir(parents=True, exist_ok=True)
@@ -50,6 +57,14 @@ class ResultLog:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _remove_of_more(folder: pathlib.Path, count: int) -> None:
+    """Remove the logs of an earlier test by more than ``count`` processes."""
+    now = {LOG_FILE, *(f"rows.{rank}.jsonl" for rank in range(1, count))}
+    for path in folder.glob("rows*.jsonl"):
+        if path.name not in now:
+            path.unlink()
 
 
 def _read(path: pathlib.Path) -> dict[str, Finished]:

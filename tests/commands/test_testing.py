@@ -20,6 +20,7 @@ from commands.testing import TestingSession, translate
 from data.listing import distinct
 from data.readers import read_image
 from data.writers import write_image
+from evaluation.comparison import read_tests
 from models.networks.resnet import ResnetGenerator
 from models.networks.unet import UnetGenerator
 from options.saved import save_options
@@ -397,8 +398,18 @@ def test_an_interrupted_test_is_taken_up_where_it_stopped(
     assert kept.stat().st_mtime_ns == before and lost.read_bytes() == content
     assert json.loads((runs.folder("pix") / "metrics.json").read_bytes()) == json.loads(metrics)
     assert (runs.folder("pix") / "index.html").read_text().count("<img") == page.count("<img")
+    assert len(read_tests([runs.folder("pix")])[0].files) == 2, "what the kill cut short is gone"
     assert runs.test("pix", aligned) == 0
     assert kept.stat().st_mtime_ns != before, "without the flag all is done again"
+
+
+def test_rows_of_an_earlier_test_by_more_processes_are_gone(runs: Runs, aligned: pathlib.Path) -> None:
+    runs.make("pix", aligned, "--model", "pix2pix")
+    old = runs.folder("pix") / "rows.1.jsonl"
+    old.parent.mkdir(parents=True)
+    old.write_text('{"name": "gone", "files": {}}\n')
+    assert runs.test("pix", aligned) == 0
+    assert "gone" not in read_tests([runs.folder("pix")])[0].files and not old.exists()
 
 
 def test_failures_are_listed_in_the_folder_of_results(

@@ -102,21 +102,33 @@ class DiffusionGenerator(nn.Module):
         self.size_multiple = options.diffusion_patch * 2 ** (len(widths) - 1)
         area = options.diffusion_patch**2
         self.unet = _unet(widths, options.diffusion_blocks, (input_nc + output_nc) * area, output_nc * area)
-        self._clean = _scheduler(options).alphas_cumprod.double()  # share of the image's variance at each level
+        self._clean = _shares(options)
 
     def forward(self, given: Tensor) -> Tensor:
         condition, keep = self._condition(given)
         shape = (len(condition), self.output_nc, *condition.shape[-2:])
-        scheduler = _scheduler(self.options)
-        scheduler.set_timesteps(self.sampling_steps)
         x = self._settled(condition.new_empty(shape), "start")
-        for time in scheduler.timesteps.tolist():
-            level = self._clean[time].to(condition).expand(len(condition))
-            guess = self._denoised(condition, keep(x), level)
-            added = self._settled(x, time) if self.options.sampling_eta else None
-            step = scheduler.step(guess, time, x, self.options.sampling_eta, True, variance_noise=added)
-            x = step.prev_sample.to(x.dtype)
+        for time, level, following in self._steps():
+            guess = self._denoised(condition, keep(x), condition.new_full((len(condition),), level))
+            x = self._less_noisy(x, guess, time, level, following)
         return keep(x).clamp(-1, 1).to(given.dtype)
+
+    def _steps(self) -> list[tuple[int, float, float]]:
+        """Return each step's place in the schedule, and the image's share of variance before and after it."""
+        steps, finest = self.sampling_steps, self.options.diffusion_steps
+        times = [round(finest * step / steps) - 1 for step in range(steps, 0, -1)]  # the last one leaves no noise
+        levels = [*self._clean[times].tolist(), 1.0]
+        return list(zip(times, levels, levels[1:], strict=False))
+
+    def _less_noisy(self, x: Tensor, guess: Tensor, time: int, level: float, following: float) -> Tensor:
+        """Return a noisy image as it is at the following level, by what the network tells of it (DDIM)."""
+        signal, spread = math.sqrt(level), math.sqrt(1 - level)
+        clean = self._estimate(guess, x, signal, spread).clamp(-1, 1)
+        noise = (x - signal * clean) / spread
+        fresh = self.options.sampling_eta * math.sqrt((1 - following) / (1 - level) * (1 - level / following))
+        kept = math.sqrt(max(0.0, 1 - following - fresh**2))
+        x = math.sqrt(following) * clean + kept * noise
+        return x + fresh * self._settled(x, time) if fresh else x
 
     def attempt(self, given: Tensor, clean: Tensor) -> Attempt:
         """Return what the network tells of ``clean`` (N,output_nc,H,W) under random noise, for an input as above.
@@ -129,11 +141,18 @@ class DiffusionGenerator(nn.Module):
         noise = randn(clean, "noise")
         noisy = signal * clean + spread * noise
         guess = self._denoised(condition, keep(noisy), level)
+        wanted = {"epsilon": noise, "image": clean, "v": signal * noise - spread * clean}[self.options.prediction]
+        return Attempt(guess, wanted, self._estimate(guess, noisy, signal, spread))
+
+    def _estimate(self, guess: Tensor, noisy: Tensor, signal: Any, spread: Any) -> Tensor:
+        """Return the clean image that follows from what the network tells of a noisy one.
+
+        Args:
+            signal: how much of the clean image there is in the noisy one, and ``spread`` how much noise.
+        """
         if self.options.prediction == "epsilon":
-            return Attempt(guess, noise, (noisy - spread * guess) / signal)
-        if self.options.prediction == "image":
-            return Attempt(guess, clean, guess)
-        return Attempt(guess, signal * noise - spread * clean, signal * noisy - spread * guess)
+            return (noisy - spread * guess) / signal
+        return guess if self.options.prediction == "image" else signal * noisy - spread * guess
 
     def initialise(self, generator: torch.Generator | None = None) -> None:
         """Fill the weights as PyTorch does, the last ones with 0."""
@@ -185,17 +204,18 @@ def _unet(widths: list[int], blocks: int, inputs: int, outputs: int) -> Any:
     )
 
 
-def _scheduler(options: DiffusionOptions) -> Any:
-    """Return the noise schedule; linear ones are DDPM's, stretched so that any number of steps ends in equal noise."""
-    kinds = {"image": "sample", "v": "v_prediction"}
-    return _library().DDIMScheduler(
+def _shares(options: DiffusionOptions) -> Tensor:
+    """Return the image's share of variance at each level, from little noise to much; linear schedules are DDPM's.
+
+    They are stretched so that any number of levels ends in equal noise.
+    """
+    scheduler = _library().DDIMScheduler(
         num_train_timesteps=options.diffusion_steps,
         beta_start=0.1 / options.diffusion_steps,
         beta_end=20 / options.diffusion_steps,
         beta_schedule={"cosine": "squaredcos_cap_v2"}.get(options.beta_schedule, options.beta_schedule),
-        prediction_type=kinds.get(options.prediction, options.prediction),
-        timestep_spacing="trailing",
     )
+    return scheduler.alphas_cumprod.double()
 
 
 def _library() -> Any:

@@ -62,6 +62,25 @@ def test_who_tells_the_truth_has_no_loss_and_finds_the_target(kind: str, monkeyp
     assert {name: value.item() for name, value in phase.loss({"A": target}, made).items()} == {"G_MSE": 0, "G_L1": 0}
 
 
+@pytest.mark.parametrize("kind", ["epsilon", "image", "v"])
+@pytest.mark.parametrize(("steps", "levels"), [(15, 1000), (61, 1000), (30, 50), (50, 50)])
+def test_who_tells_the_truth_leaves_no_noise_in_any_number_of_steps(
+    kind: str, steps: int, levels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["--prediction", kind, "--sampling_steps", str(steps), "--diffusion_steps", str(levels)]
+    network, target, asked = make(*words, "--sampling_eta", "0.5", train=False).diffusion, images(), []
+
+    def truth(condition: Tensor, noisy: Tensor, level: Tensor) -> Tensor:
+        asked.append(level[0].item())
+        signal, spread = level[0].sqrt(), (1 - level[0]).sqrt()
+        noise = (noisy - signal * target) / spread
+        return {"epsilon": noise, "image": target, "v": signal * noise - spread * target}[kind]
+
+    monkeypatch.setattr(network, "_denoised", truth)
+    torch.testing.assert_close(network(target), target, atol=1e-3, rtol=0)
+    assert len(asked) == steps and asked == sorted(asked), "ever less noise"
+
+
 def test_noise_has_the_share_that_the_clock_says(monkeypatch: pytest.MonkeyPatch) -> None:
     model, seen = make(), []
     monkeypatch.setattr(model.diffusion, "_denoised", lambda c, noisy, level: seen.append((noisy, level)) or noisy)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from training.loggers.text import keep_lines
+from util.errors import UserError
 
 LOG_FILE = "rows.jsonl"
 
@@ -21,6 +23,20 @@ class Finished:
     files: Mapping[str, str]
     metrics: Mapping[str, float] = field(default_factory=dict)
     beside: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def written(folder: pathlib.Path) -> Iterator[None]:
+    """Let a folder of results that takes no more files be one line."""
+    try:
+        yield
+    except BrokenPipeError:  # of what is printed
+        raise
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or folder}: cannot be written ({error.strerror}); free some space, or name another "
+            "--results_dir; what is done is kept, and --skip_existing goes on"
+        ) from None
 
 
 class ResultLog:

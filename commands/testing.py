@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from commands.domains import open_data, tell_of_split
 from commands.joined_runs import open_named
 from commands.opened_run import folder_of
 from commands.report import Report, results_folder
+from commands.result_log import written
 from data.listing import distinct
 from data.loader import sample_seed
 from evaluation.measurement import Measurement, measurement_for
@@ -76,23 +78,25 @@ class TestingSession:
         predictor = self.opened.predictor()
         count = min(len(dataset), values["num_test"] or sys.maxsize)
         arithmetic = self._settle(predictor, dataset, count) + self._fit(predictor, dataset, count)
-        report = Report(
-            self.options,
-            domains,
-            self.model.result,
-            measurement=self._measurement(dataset, domains),
-            ranks=self.ranks,
-            arithmetic=arithmetic,
-            truth=self.model.truth,
-        )
-        share = range(self.ranks.rank, count, self.ranks.count)
-        stop = values["on_bad_file"] == "stop"
-        code = translate_all(predictor, dataset, share, values["seed"], report, stop=stop)
-        code = max(self.ranks.gather_rows({self.ranks.rank: code}).values())
-        report.gather()
-        if self.ranks.first:
-            report.finish(functools.partial(baseline_rows, self.options, dataset))
-            print(f"results: {report.folder / 'index.html'}")
+        measurement = self._measurement(dataset, domains)
+        with written(results_folder(self.options)):
+            report = Report(
+                self.options,
+                domains,
+                self.model.result,
+                measurement=measurement,
+                ranks=self.ranks,
+                arithmetic=arithmetic,
+                truth=self.model.truth,
+            )
+            share = range(self.ranks.rank, count, self.ranks.count)
+            stop = values["on_bad_file"] == "stop"
+            code = translate_all(predictor, dataset, share, values["seed"], report, stop=stop)
+            code = max(self.ranks.gather_rows({self.ranks.rank: code}).values())
+            report.gather()
+            if self.ranks.first:
+                report.finish(functools.partial(baseline_rows, self.options, dataset))
+                print(f"results: {report.folder / 'index.html'}")
         return code
 
     def _measurement(self, dataset: Any, domains: Domains) -> Measurement | None:
@@ -166,11 +170,13 @@ def translate_all(
             try:
                 sample = dataset.load(index, torch.Generator().manual_seed(sample_seed(seed, 0, index)))
                 report.add(names[index], translate(predictor, sample), sample.get("B_mask"), sample)
-            except UserError as error:
-                if stop:
+            except (UserError, OSError) as error:
+                too_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
+                if stop or not (too_long or isinstance(error, UserError)):
                     raise
-                report.fail(str(error))
-                tqdm.write(f"skipped: {error}", file=sys.stderr)
+                reason = f"{names[index]}: too long a name for results, which add to it" if too_long else str(error)
+                report.fail(reason)
+                tqdm.write(f"skipped: {reason}", file=sys.stderr)
     except KeyboardInterrupt:
         print(f"interrupted; {len(report)} of {len(share)} images are kept: --skip_existing goes on", file=sys.stderr)
         return 130

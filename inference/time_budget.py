@@ -78,9 +78,14 @@ def use(predictor: Predictor, share: Share) -> str:
 
 
 def record_share(folder: pathlib.Path, share: Share) -> None:
-    """Keep the choice in a folder of results, for a test that is interrupted and taken up."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / SHARE_FILE, json.dumps(asdict(share)) + "\n")
+    """Keep the choice in a folder of results, for a test that is interrupted and taken up.
+
+    UserError where the folder cannot be written to.
+    """
+    try:
+        write_text(folder / SHARE_FILE, json.dumps(asdict(share)) + "\n")
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written to ({error.strerror}); name another folder") from None
 
 
 def recorded_share(folder: pathlib.Path) -> Share | None:

@@ -43,9 +43,9 @@ def atomic_file(path: pathlib.Path, *, durable: bool = True, make_folder: bool =
 
 
 def write_text(path: pathlib.Path, text: str, *, make_folder: bool = True) -> None:
-    """Write a UTF-8 text file atomically."""
+    """Write a UTF-8 text file atomically; names of files that are no UTF-8 go in as they are."""
     with atomic_file(path, make_folder=make_folder) as file:
-        file.write(text.encode("utf-8"))
+        file.write(text.encode("utf-8", "surrogateescape"))
 
 
 def remove_leftovers(folder: pathlib.Path) -> None:

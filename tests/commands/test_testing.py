@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+from commands import report
 from commands.build import build_dataset, build_model, describe_data
 from commands.testing import TestingSession, translate
 from data.listing import distinct
@@ -425,6 +428,51 @@ def test_failures_are_listed_in_the_folder_of_results(
     (tmp_path / "in" / "b.png").unlink()
     assert runs.test("pix", tmp_path / "in", "--model", "test") == 0
     assert not (runs.folder("pix") / "failures.txt").exists()
+
+
+def test_a_folder_that_takes_no_results_is_one_line(runs: Runs, aligned: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    runs.make("pix", aligned, "--model", "pix2pix")
+    (tmp_path / "file").touch()
+    runs.results = tmp_path / "file"
+    for words in ([], ["--tta", "x8", "--time_budget", "1m"]):
+        with pytest.raises(UserError, match=r"file/pix/test_latest: cannot be written"):
+            runs.test("pix", aligned, *words)
+
+
+def test_a_disk_that_fills_up_keeps_what_is_done_and_is_one_line(
+    runs: Runs, aligned: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.make("pix", aligned, "--model", "pix2pix")
+
+    def full(path: pathlib.Path, image: np.ndarray) -> None:
+        if path.name.startswith("01"):
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write_image(path, image)
+
+    monkeypatch.setattr(report, "write_image", full)
+    with pytest.raises(UserError, match=r"01_\w+.png: cannot be written \(No space left on device\).* --skip_existing"):
+        runs.test("pix", aligned)
+    assert "00_fake_B.png" in runs.images("pix")
+    monkeypatch.undo()
+    assert runs.test("pix", aligned, "--skip_existing") == 0
+
+
+def test_names_that_are_too_long_or_no_utf8_cost_their_own_image_alone(
+    runs: Runs, aligned: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    runs.make("pix", aligned, "--model", "pix2pix", "--norm", "instance")
+    write_image(tmp_path / "in" / "test" / "ok.png", noise((16, 32, 3)))
+    content = (tmp_path / "in" / "test" / "ok.png").read_bytes()
+    long, odd, bad = "x" * 250, os.fsdecode(b"odd\xfe"), os.fsdecode(b"bad\xff")
+    try:
+        for name, data in ((long, content), (odd, content), (bad, b"no image")):
+            (tmp_path / "in" / "test" / f"{name}.png").write_bytes(data)
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    assert runs.test("pix", tmp_path / "in") == 1
+    lines = os.fsdecode((runs.folder("pix") / "failures.txt").read_bytes()).splitlines()
+    assert bad in lines[0] and f"{long}: too long a name" in lines[1] and len(lines) == 2
+    assert odd in os.fsdecode((runs.folder("pix") / "metrics.csv").read_bytes())
 
 
 def test_dropout_left_on_gives_an_uncertainty_map(runs: Runs, aligned: pathlib.Path) -> None:

@@ -114,6 +114,7 @@ class SoftMask(AdversarialLoss):
         terms = []
         for output in fake:
             logits, at = _enlarged(output, hole)
+            at = at.expand_as(logits)  # every channel's logits count in the mean
             found = ((logits - 1).square() * at).flatten(1).sum(1) / at.flatten(1).sum(1).clamp_min(1)
             terms.append(found.mean())
         return torch.stack(terms).mean()
@@ -139,7 +140,7 @@ def _touched(hole: Tensor | None, logits: Tensor) -> Tensor:
 def _enlarged(output: DiscriminatorOutput, hole: Tensor | None) -> tuple[Tensor, Tensor]:
     logits = widened(output.logits)
     if hole is None:
-        return logits, torch.ones_like(logits)
+        return logits, torch.ones_like(logits[:, :1])
     if logits.shape[-2:] != hole.shape[-2:]:
         logits = F.interpolate(logits, size=hole.shape[-2:], mode="bilinear", align_corners=True)
     return logits, hole.to(logits.dtype)

@@ -67,6 +67,17 @@ def test_logits_of_another_size_are_enlarged_to_the_mask() -> None:
     assert loss("soft_mask").generator_loss(outputs(values), hole).item() == pytest.approx(4)
 
 
+def test_a_patch_with_several_logits_costs_their_mean() -> None:
+    hole = torch.zeros(1, 1, 8, 8)
+    hole[..., 2:6, 2:6] = 1
+    one, several = ([DiscriminatorOutput(torch.full((1, count, 2, 2), 3.0), [])] for count in (1, 5))
+    adversarial = loss("soft_mask")
+    for given in (hole, None):
+        alone = adversarial.generator_loss(one, given), *adversarial.discriminator_loss(one, one, given)
+        together = adversarial.generator_loss(several, given), *adversarial.discriminator_loss(several, several, given)
+        torch.testing.assert_close(together, alone)
+
+
 def test_features_are_compared_by_squares_and_pull_only_the_fake() -> None:
     ours, theirs = torch.zeros(1, 2, requires_grad=True), torch.full((1, 2), 3.0, requires_grad=True)
     distance = feature_distance(outputs([[0.0]], [ours, ours]), outputs([[0.0]], [theirs, ours]))

@@ -45,10 +45,10 @@ class _Recomputed:
     def __init__(self, block: nn.Module, forward: Any) -> None:
         self.block, self.forward = block, forward
 
-    def __call__(self, x: Tensor) -> Any:
+    def __call__(self, *inputs: Tensor) -> Any:
         if not torch.is_grad_enabled():
-            return self.forward(x)
-        return checkpoint(self.forward, x, use_reentrant=False, context_fn=self._contexts)
+            return self.forward(*inputs)
+        return checkpoint(self.forward, *inputs, use_reentrant=False, context_fn=self._contexts)
 
     def _contexts(self) -> tuple[Any, Any]:
         return contextlib.nullcontext(), _second_run(self.block, same_noise(), same_ranks())

@@ -192,7 +192,7 @@ class DiffusionGenerator(nn.Module):
 def _unet(widths: list[int], blocks: int, inputs: int, outputs: int) -> Any:
     """Return the library's U-Net with attention where the image is smallest."""
     plain = len(widths) - 1
-    return _library().UNet2DModel(
+    unet = _library().UNet2DModel(
         in_channels=inputs,
         out_channels=outputs,
         block_out_channels=tuple(widths),
@@ -202,6 +202,10 @@ def _unet(widths: list[int], blocks: int, inputs: int, outputs: int) -> Any:
         norm_num_groups=math.gcd(32, *widths),
         attention_head_dim=None,
     )
+    for level in unet.modules():
+        for block in getattr(level, "resnets", ()):
+            block.recompute = True  # a unit of --checkpoint_activations
+    return unet
 
 
 def _shares(options: DiffusionOptions) -> Tensor:

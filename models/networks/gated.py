@@ -14,6 +14,8 @@ Activation = Callable[[Tensor], Tensor]
 class GatedConv2d(nn.Module):
     """(N,inputs,H,W) -> (N,outputs,H/stride,W/stride): activation(a) * sigmoid(b) of one convolution, zero padded."""
 
+    recompute = True  # a unit of --checkpoint_activations
+
     def __init__(
         self, inputs: int, outputs: int, size: int = 3, stride: int = 1, rate: int = 1, activation: Activation = F.elu
     ) -> None:

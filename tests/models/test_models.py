@@ -17,10 +17,13 @@ from models.classify_model import VOTES
 from models.networks.lab import rgb_to_lab
 from options.train_options import TrainOptions
 from tests.training.runs import DIFFUSION, teacher
+from training.memory import Saved, recompute_activations
+from training.phases import generators
 from training.settings import OptimizerOptions, StepOptions
 from training.update import Updater
 from util.device import Compute
 from util.errors import UserError
+from util.noise import sample_noise
 
 #: differ from inpaint in numbers alone; tests/models/test_inpaint_model.py takes a step with each
 VARIANTS = ("lama", "deepfillv2", "aot_gan", "gin")
@@ -131,6 +134,27 @@ def test_predictions_have_no_gradient_and_come_in_the_order_of_the_page(name: st
     assert not any(image.requires_grad for image in images.values())
     shown = rgb_to_lab(data["A"])[0] if name in COLOURS else data["A"][:, :3]
     assert torch.equal(images["real_A"], shown)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [(name, []) for name in TRAINABLE] + [("inpaint", ["--netG", "deepfillv2", "--lambda_coarse", "1"])],
+)
+def test_recomputing_keeps_less_and_gives_the_same_gradients(name: str, words: list[str], tiny: list[str]) -> None:
+    data, kept, gradients = batch(name), [], []
+    for recompute in (False, True):
+        model = make(name, tiny, *words)
+        if recompute:
+            recompute_activations(generators(model).values())
+        with sample_noise([3]), Saved(model.parameters()) as saved:
+            images = model(data)
+        with sample_noise([3]):
+            phase = next(phase for phase in model.phases() if phase.through_images)
+            torch.stack([*phase.loss(data, images).values()]).sum().backward()
+        kept.append(saved.bytes)
+        gradients.append([p.grad for net in generators(model).values() for p in net.parameters()])
+    assert kept[1] < 0.7 * kept[0]
+    torch.testing.assert_close(gradients[1], gradients[0])
 
 
 def test_established_names_of_losses_and_pictures(tiny: list[str]) -> None:

@@ -12,7 +12,7 @@ import argparse
 import pathlib
 import sys
 
-from util.errors import UserError, run_script
+from util.errors import UserError, one_line, pass_interrupts_on, run_script
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -25,6 +25,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(sys.argv[1:] if argv is None else argv)
     if not 0 <= args.alpha <= 1:
         raise UserError(f"--alpha {args.alpha:g} is no share; give 0 to 1")
+    if args.out.suffix != ".pth":
+        raise UserError(f"--out {args.out}: name a file that ends in .pth")
     _write(args.first, args.second, args.alpha, args.out)
     print(f"{args.out}: {1 - args.alpha:g} of {args.first} and {args.alpha:g} of {args.second}")
     return 0
@@ -38,9 +40,12 @@ def _write(first: pathlib.Path, second: pathlib.Path, alpha: float, out: pathlib
     from util.files import atomic_file
 
     mixed = interpolated(clean_state_dict(load_weights(first)), clean_state_dict(load_weights(second)), alpha)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(out) as file:
-        torch.save(mixed, file)
+    try:
+        with atomic_file(out) as file:
+            torch.save(mixed, file)
+    except (OSError, RuntimeError) as error:
+        pass_interrupts_on(error)
+        raise UserError(f"--out {out}: cannot be written ({one_line(error)}); name another file") from None
 
 
 if __name__ == "__main__":

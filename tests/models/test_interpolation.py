@@ -41,3 +41,12 @@ def test_the_command_writes_a_file_that_the_network_loads(tmp_path: pathlib.Path
     networks[0].load_state_dict(mixed)
     with pytest.raises(UserError, match="--alpha 2 is no share"):
         main([*map(str, files), "--alpha", "2", "--out", str(out)])
+
+
+@pytest.mark.parametrize(("out", "part"), [("m.safetensors", r"ends in \.pth"), ("0.pth/m.pth", "cannot be written")])
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path: pathlib.Path, out: str, part: str) -> None:
+    file = tmp_path / "0.pth"
+    torch.save({"w": torch.ones(2)}, file)
+    with pytest.raises(UserError, match=f"--out .*{part}"):
+        main([str(file), str(file), "--out", str(tmp_path / out)])
+    assert not (tmp_path / "m.safetensors").exists()

@@ -159,5 +159,10 @@ def _samples(output: Any, part: slice) -> Any:
 
 
 def _depends_on_batch(network: nn.Module) -> bool:
-    coupled = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
-    return any(isinstance(m, coupled) and m.training for m in network.modules())
+    return any(_couples_samples(module) for module in network.modules())
+
+
+def _couples_samples(layer: nn.Module) -> bool:
+    if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+        return layer.training or layer.running_mean is None
+    return isinstance(layer, nn.modules.dropout._DropoutNd) and layer.training

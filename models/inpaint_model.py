@@ -58,7 +58,7 @@ class InpaintOptions(MixOptions, DiscriminatorOptions):
     )
     lambda_style: float = option(0.0, "weight of the distance of textures, by VGG19", minimum=0)
     lambda_HRF: float = option(0.0, "weight of the perceptual distance that sees far, by a dilated ResNet50", minimum=0)
-    resnet_weights: str | None = option(None, "local file of that ResNet50's weights")
+    resnet_weights: str | None = option(None, "that ResNet50's weights, by path, URL or hub name")
     lambda_TV: float = option(0.0, "weight of the total variation of the filled image", minimum=0)
     lambda_GAN: float = option(0.1, "weight of the adversarial term; 0 trains without a discriminator", minimum=0)
 

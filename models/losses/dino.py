@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.networks.foreign import load_weights
+from models.networks.mirrored import mirror_up
 from util.errors import UserError, one_line
+from util.weights import local_weights
 
 _BLOCKS = 4  # the last ones, whose tokens are compared
 _NAMES = "choose one that timm.list_models('*dino*') names"
@@ -25,7 +27,7 @@ class DINOLoss:
 
     Args:
         name: of a vision transformer of timm, or ``hf-hub:OWNER/NAME``.
-        weights: local file of its weights; None takes those that timm finds by the name.
+        weights: of it, by path, URL or hub name; None takes those that timm finds by the name.
 
     Raises:
         UserError: there is no such network, or there are no weights for it.
@@ -57,7 +59,7 @@ class DINOLoss:
         if x.shape[1] not in (1, 3):
             raise UserError(f"--lambda_DINO needs images of 1 or 3 channels, not {x.shape[1]}: set it to 0")
         x = ((x.float().expand(-1, 3, -1, -1) + 1) / 2 - self.mean) / self.std
-        padded = F.pad(x, (0, -x.shape[3] % self.patch, 0, -x.shape[2] % self.patch), mode="reflect")
+        padded = mirror_up(x, self.patch)
         return self.network.forward_intermediates(padded, indices=_BLOCKS, output_fmt="NLC", intermediates_only=True)
 
 
@@ -89,7 +91,7 @@ def _made(name: str, *, pretrained: bool) -> Any:
 
 
 def _fill(network: Any, weights: str | pathlib.Path, name: str) -> None:
-    state, own = load_weights(weights), network.state_dict()
+    state, own = load_weights(local_weights(weights, "--dino_weights")), network.state_dict()
     wrong = [key for key in own if key not in state or state[key].shape != own[key].shape]
     if wrong:
         raise UserError(f"--dino_weights {weights}: '{wrong[0]}' is missing or of another shape for {name}")

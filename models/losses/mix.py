@@ -38,18 +38,22 @@ class MixOptions:
     lambda_MS_SSIM: float = option(0.0, "weight of 1 - SSIM over several scales", minimum=0)
     lambda_frequency: float = option(0.0, "weight of the focal frequency loss", minimum=0)
     lambda_VGG: float = option(0.0, "weight of the VGG19 perceptual distance", minimum=0)
-    vgg_weights: str | None = option(None, "local file of VGG19 weights; without it torchvision's are used")
+    vgg_weights: str | None = option(None, "VGG19 weights, by path, URL or hub name; without them torchvision's")
     vgg_layers: tuple[str, ...] = option(
         (), "VGG19 layers to compare, relu5_4 or before activation conv5_4, with weights as conv1_2:0.1; pix2pixHD's"
     )
     vgg_distance: str = option("l1", "distance of VGG19 features", choices=("l1", "mse"))
     lambda_LPIPS: float = option(0.0, "weight of LPIPS", minimum=0)
     lpips_loss_weights: str | None = option(
-        None, "local weights for --lambda_LPIPS: AlexNet, SqueezeNet, VGG16; without them torchvision's cached ones"
+        None,
+        "weights of AlexNet, SqueezeNet or VGG16 for --lambda_LPIPS, by path, URL or hub name; without them "
+        "torchvision's cached ones",
     )
     lambda_DINO: float = option(0.0, "weight of the distance of DINO's patch tokens", minimum=0)
     dino_model: str = option("vit_small_patch14_dinov2.lvd142m", "DINO network of timm, or hf-hub:OWNER/NAME")
-    dino_weights: str | None = option(None, "local file of its weights; without it timm's, fetched when first needed")
+    dino_weights: str | None = option(
+        None, "its weights, by path, URL or hub name; without them timm's, fetched when first needed"
+    )
 
 
 class ReconstructionMix:

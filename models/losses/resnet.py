@@ -17,6 +17,7 @@ from torch import Tensor
 
 from models.networks.foreign import load_weights
 from util.errors import UserError
+from util.weights import local_weights
 
 _BLOCKS = (3, 4, 6, 3)
 _DILATIONS = ((1, 1), (1, 1), (1, 2), (2, 4))  # of a part's first block and of the others
@@ -95,7 +96,7 @@ class FarSightedLoss:
     """Sum over the trunk's four parts of the mean squared difference of features, a scalar.
 
     Args:
-        weights: local .pth or .safetensors file.
+        weights: .pth or .safetensors file, URL or hub name.
 
     Raises:
         UserError: no file is named, or it holds something else.
@@ -104,7 +105,8 @@ class FarSightedLoss:
     def __init__(self, weights: str | pathlib.Path | None) -> None:
         if weights is None:
             raise UserError(f"--lambda_HRF: the perceptual loss of a large receptive field needs weights; {_HOW}")
-        self.trunk = DilatedResNet50(load_weights(weights), f"--resnet_weights {weights}")
+        state = load_weights(local_weights(weights, "--resnet_weights"))
+        self.trunk = DilatedResNet50(state, f"--resnet_weights {weights}")
         with torch.no_grad():
             self.trunk(torch.zeros(1, 3, 64, 64))  # a wrong file is told of now
 

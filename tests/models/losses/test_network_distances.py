@@ -94,6 +94,16 @@ def test_they_are_terms_of_the_mix_with_their_weights(files: dict[str, str]) -> 
     assert found["G_DINO"].item() == pytest.approx(3 * mix.terms["G_DINO"].distance(x + noise(0.3, x), x).item())
 
 
+def test_images_smaller_than_half_a_patch_are_mirrored_to_one(files: dict[str, str]) -> None:
+    x = picture(size=(5, 7))
+    assert DINOLoss("test_vit", files["dino"])(x, x).item() == pytest.approx(0, abs=1e-5)
+
+
+def test_weights_can_be_named_with_their_hash(files: dict[str, str]) -> None:
+    with pytest.raises(UserError, match="--dino_weights .* its sha256 is .*, not 000"):
+        DINOLoss("test_vit", f"{files['dino']}#sha256={64 * '0'}")
+
+
 def test_without_weights_the_fix_is_named(
     files: dict[str, str], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,6 +78,12 @@ def test_other_files_are_told_of_at_once(resnet: torch.nn.Module, tmp_path: path
         FarSightedLoss(tmp_path / "good.pth")(torch.zeros(1, 2, 32, 32), torch.zeros(1, 2, 32, 32))
 
 
+def test_weights_can_be_named_with_their_hash(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "encoder.pth").write_bytes(b"")
+    with pytest.raises(UserError, match="--resnet_weights .* its sha256 is .*, not 000"):
+        FarSightedLoss(f"{tmp_path / 'encoder.pth'}#sha256={64 * '0'}")
+
+
 def test_gram_matrices_forget_where_features_are() -> None:
     x = torch.randn(2, 3, 4, 5)
     assert torch.allclose(gram(x), gram(x.flip(-1)))

@@ -28,19 +28,22 @@ class Moments:
     def affine(self, norm: Any, device: torch.device) -> Affine:
         """Return what the norm does to every pixel, given these statistics."""
         scale = torch.rsqrt(self.squares / self.count + norm.eps)
-        shift = -self.mean * scale
+        shift = torch.zeros_like(scale)
         if norm.weight is not None and norm.bias is not None:
-            weight, bias = norm.weight.detach().double().cpu(), norm.bias.detach().double().cpu()
-            scale, shift = scale * weight, shift * weight + bias
-        return Affine(*(value.float().view(1, -1, 1, 1).to(device) for value in (scale, shift)))
+            scale, shift = scale * norm.weight.detach().double().cpu(), norm.bias.detach().double().cpu()
+        return Affine(*(value.float().view(1, -1, 1, 1).to(device) for value in (scale, shift, self.mean)))
 
 
 class Affine:
-    """``x * scale + shift`` per channel."""
+    """``(x - mean) * scale + shift`` per channel; without a mean, which is 0 then.
 
-    def __init__(self, scale: Tensor, shift: Tensor) -> None:
-        self.scale, self.shift = scale, shift
+    The mean goes first: a flat image is exactly 0 behind a norm, and further norms would enlarge any rest of it.
+    """
+
+    def __init__(self, scale: Tensor, shift: Tensor, mean: Tensor | None = None) -> None:
+        self.scale, self.shift, self.mean = scale, shift, mean
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the normalised (N,C,h,w), in the input's dtype."""
-        return torch.addcmul(self.shift, x.float(), self.scale).to(x.dtype)
+        wide = x.float() if self.mean is None else x.float() - self.mean
+        return torch.addcmul(self.shift, wide, self.scale).to(x.dtype)

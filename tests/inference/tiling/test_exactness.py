@@ -72,6 +72,16 @@ def test_layer_by_layer_is_the_whole_image(name: str, scale: int, norm: str, tmp
     assert whole.std() > 0.1, "a flat result would hide an error"
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@torch.no_grad()
+def test_a_flat_image_stays_flat_in_tiles(precision: str) -> None:
+    """Norms enlarge what rounding leaves of such an image, one after the other: nothing may be left."""
+    network, image = build("resnet_6blocks", "instance"), torch.full((1, 3, 64, 64), 200 / 127.5 - 1)
+    init_weights(network, generator=torch.Generator().manual_seed(0))
+    run = LayeredRun(network.stages(), TensorSource(image), 32, 4, device=CPU, precision=precision)
+    assert levels(assemble(run.tiles(), 64, 64), network(image.clone())) < 0.01
+
+
 @torch.no_grad()
 def test_tiles_with_statistics_of_their_own_would_be_far_off() -> None:
     network = build("resnet_6blocks", "instance")

@@ -31,7 +31,7 @@ class TranslatingSession:
         if values["output"] is None:
             raise UserError(f"--input {values['input']}: say with --output where the result goes")
         self.source, self.target = (pathlib.Path(values[name]).expanduser() for name in ("input", "output"))
-        self.work = list_work(self.source, self.target)
+        self.work = list_work(self.source, self.target)[: values["num_test"]]
         if values["mc_dropout"]:
             _check_uncertainties(self.work)
         self.skip_existing = values["skip_existing"]

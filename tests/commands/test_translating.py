@@ -121,6 +121,13 @@ def test_no_result_takes_the_place_or_the_format_of_another(
     assert [path.name for path in (tmp_path / "one").iterdir()] == ["photo.jpg.png"]
 
 
+def test_only_the_first_so_many_files_are_translated(translate: Callable[..., int], tmp_path: pathlib.Path) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        write_image(tmp_path / "in" / name, noise(8, 8))
+    assert translate(tmp_path / "in", tmp_path / "out", "--num_test", 2) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.png"]
+
+
 def test_results_within_the_folder_that_is_read_are_not_translated_again(
     translate: Callable[..., int], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

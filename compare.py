@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import pathlib
 
 from data.tools.parser import Parser
 from util.errors import UserError, run_script
@@ -28,16 +27,9 @@ def main() -> None:
 
 def compare(args: argparse.Namespace) -> None:
     """Print means and differences of the results folders given, and write a page of their images."""
-    if len(args.results) < 2:
-        raise UserError(f"{''.join(args.results) or 'compare.py'}: give two or more results folders, or --leaderboard")
-    from evaluation.comparison import over_shared, read_tests
-    from evaluation.comparison_page import format_comparison, write_comparison
+    from commands.comparing import show_comparison
 
-    tests = over_shared(read_tests(list(map(pathlib.Path, args.results))))
-    out = pathlib.Path(args.out or "results/comparison")
-    write_comparison(tests, out, args.display_winsize)
-    print(format_comparison(tests))
-    print(f"page: {out / 'index.html'}")
+    show_comparison(args.results, args.out, args.display_winsize)
 
 
 def rank(args: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Iterator
 from typing import Any
 
+from commands.result_log import written
 from evaluation.leaderboard import Entry, Leaderboard, format_leaderboard, write_leaderboard
 from options.saved import recorded
 from training.best import FILE as BEST
@@ -22,14 +23,15 @@ def show_leaderboard(checkpoints: str, results: str, metric: str, out: str | Non
     """Print all runs that have a metric, the best first, and write the table as a page and as CSV.
 
     Raises:
-        UserError: there are no runs, or none has the metric.
+        UserError: there are no runs, none has the metric, or the folder cannot be written to.
     """
     entries = find_entries(pathlib.Path(checkpoints), pathlib.Path(results))
     known = sorted({name for entry in entries for name in entry.mean})
     if metric not in known:
         raise UserError(f"--metric {metric}: no run has it (there are {', '.join(known) or 'none'})")
     board, folder = Leaderboard.of(entries, metric), pathlib.Path(out or f"{results}/leaderboard")
-    write_leaderboard(board, folder)
+    with written(folder, "name another --out"):
+        write_leaderboard(board, folder)
     print(format_leaderboard(board))
     print(f"page: {folder / 'index.html'}, table: {folder / 'leaderboard.csv'}")
 

@@ -26,17 +26,14 @@ class Finished:
 
 
 @contextlib.contextmanager
-def written(folder: pathlib.Path) -> Iterator[None]:
-    """Let a folder of results that takes no more files be one line."""
+def written(folder: pathlib.Path, fix: str) -> Iterator[None]:
+    """Let a folder that takes no more files be one line, which ends with what to do about it."""
     try:
         yield
     except BrokenPipeError:  # of what is printed
         raise
     except OSError as error:
-        raise UserError(
-            f"{error.filename or folder}: cannot be written ({error.strerror}); free some space, or name another "
-            "--results_dir; what is done is kept, and --skip_existing goes on"
-        ) from None
+        raise UserError(f"{folder}: cannot be written to ({error.strerror}); {fix}") from None
 
 
 class ResultLog:

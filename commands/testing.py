@@ -79,7 +79,7 @@ class TestingSession:
         count = min(len(dataset), values["num_test"] or sys.maxsize)
         arithmetic = self._settle(predictor, dataset, count) + self._fit(predictor, dataset, count)
         measurement = self._measurement(dataset, domains)
-        with written(results_folder(self.options)):
+        with written(results_folder(self.options), "make room for it, and --skip_existing goes on"):
             report = Report(
                 self.options,
                 domains,

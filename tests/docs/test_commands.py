@@ -85,10 +85,10 @@ def check_prepare(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
 def check_compare(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The real parser takes the command; no folder is read."""
     read: list[Any] = []
-    monkeypatch.setattr("evaluation.comparison.read_tests", read.extend)
-    monkeypatch.setattr("evaluation.comparison.over_shared", lambda tests: tests)
-    monkeypatch.setattr("evaluation.comparison_page.write_comparison", lambda *args: None)
-    monkeypatch.setattr("evaluation.comparison_page.format_comparison", lambda tests: "")
+    monkeypatch.setattr("commands.comparing.read_tests", read.extend)
+    monkeypatch.setattr("commands.comparing.over_shared", lambda tests: tests)
+    monkeypatch.setattr("commands.comparing.write_comparison", lambda *args: None)
+    monkeypatch.setattr("commands.comparing.format_comparison", lambda tests: "")
     entries = [Entry("run", "test_latest", dict.fromkeys(METRICS, 1.0))]
     monkeypatch.setattr("commands.leaderboard.find_entries", lambda *folders: entries)
     monkeypatch.setattr("commands.leaderboard.write_leaderboard", lambda *args: None)

@@ -110,6 +110,9 @@ def test_mistakes_are_one_line(tmp_path: pathlib.Path, monkeypatch: pytest.Monke
     log.close()
     with pytest.raises(UserError, match="no image in common"):
         run(monkeypatch, one, other, "--out", tmp_path / "out")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file: cannot be written to .* name another --out"):
+        run(monkeypatch, one, results(tmp_path / "two/test"), "--out", tmp_path / "file")
     (other / "metrics.json").write_text("{")
     with pytest.raises(UserError, match="damaged"):
         run(monkeypatch, one, other)

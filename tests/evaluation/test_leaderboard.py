@@ -105,6 +105,9 @@ def test_mistakes_are_one_line(place: pathlib.Path, monkeypatch: pytest.MonkeyPa
         run(monkeypatch, place / "nowhere")
     with pytest.raises(UserError, match="--leaderboard takes no folders"):
         run(monkeypatch, place, "results/x")
+    (place / "file").touch()
+    with pytest.raises(UserError, match="file: cannot be written to .* name another --out"):
+        run(monkeypatch, place, "--out", str(place / "file"))
     (place / "results/small/test_latest/metrics.json").write_text("[]")
     with pytest.raises(UserError, match=r"metrics\.json: damaged"):
         run(monkeypatch, place)

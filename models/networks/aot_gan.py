@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from models.networks import GENERATORS
 from models.networks.common import PlainOptions
-from models.networks.holes import fill_holes, split_holes
+from models.networks.holes import fill_holes, image_channels, split_holes
 from models.networks.mirrored import MirrorPad
 from util.option import option
 from util.precision import widened
@@ -70,7 +70,7 @@ class AOTGenerator(nn.Module):
     """Image and mask (N,input_nc,H,W) -> image (N,output_nc,H,W) in [-1,1]; H and W divide by 4.
 
     The last channel is the mask, 1 in holes; what the image holds there is not read: the network is shown white. Its
-    gates depend on the whole image, so it cannot be cut into tiles.
+    gates depend on the whole image, so it cannot be cut into tiles. UserError unless input_nc is output_nc + 1.
     """
 
     size_multiple = 4
@@ -80,6 +80,7 @@ class AOTGenerator(nn.Module):
         self, input_nc: int, output_nc: int, ngf: int = 64, n_blocks: int = 8, rates: tuple[int, ...] = (1, 2, 4, 8)
     ) -> None:
         super().__init__()
+        image_channels(input_nc, output_nc, "aot_gan")
         self.encoder = nn.Sequential(
             *(MirrorPad(3), nn.Conv2d(input_nc, ngf, 7), nn.ReLU(inplace=True)),
             *(nn.Conv2d(ngf, 2 * ngf, 4, 2, 1), nn.ReLU(inplace=True)),

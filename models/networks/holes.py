@@ -43,7 +43,7 @@ def continue_smoothly(image: Tensor, mask: Tensor, halvings: int = _HALVINGS) ->
 
 
 def image_channels(input_nc: int, output_nc: int, name: str) -> int:
-    """Return the channels of the image; UserError for a network that reads its own output, where they differ."""
+    """Return the channels of the image; UserError unless the mask is all that comes beside those of the output."""
     if input_nc != output_nc + 1:
         raise UserError(
             f"--netG {name} takes an image and a mask and returns the image: --input_nc {input_nc} must be one more "

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from models.networks import GENERATORS
 from models.networks.common import PlainOptions
 from models.networks.fourier import FourierUnit
-from models.networks.holes import UnitInpainter
+from models.networks.holes import UnitInpainter, image_channels
 from models.networks.mirrored import MirroredConv2d, MirrorPad, crop_to, mirror_up
 from util.option import option
 
@@ -104,13 +104,15 @@ class LaMa(UnitInpainter):
     """Image and mask (N,input_nc,H,W) -> image (N,output_nc,H,W), any H and W.
 
     The last channel is the mask, 1 in holes; what the image holds there is not read. What does not divide by 8 is
-    mirrored below and to the right. Every pixel depends on all others, so it cannot be cut into tiles.
+    mirrored below and to the right. Every pixel depends on all others, so it cannot be cut into tiles. UserError unless
+    input_nc is output_nc + 1.
     """
 
     file_prefix = "generator."  # of its keys in exported weights, by which other programs know a LaMa
 
     def __init__(self, input_nc: int, output_nc: int, ngf: int = 64, n_blocks: int = 9) -> None:
         super().__init__()
+        image_channels(input_nc, output_nc, "lama")
         widths = [min(_WIDEST, ngf * 2**i) for i in range(_HALVINGS + 1)]
         split = widths[-1] - int(0.75 * widths[-1]), int(0.75 * widths[-1])
         layers: list[nn.Module] = [MirrorPad(3), FourierLayer((input_nc, 0), (ngf, 0), 7, padded=False)]

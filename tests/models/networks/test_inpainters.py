@@ -97,6 +97,10 @@ def test_all_passes_end_with_the_result(name: str) -> None:
     *earlier, last = network.passes(x)
     assert network.coarse_to_fine and torch.equal(network(x), last)
     assert earlier and all(image.shape == last.shape and not torch.equal(image, last) for image in earlier)
+
+
+@each_network
+def test_images_without_a_mask_are_refused(name: str) -> None:
     with pytest.raises(UserError, match="--input_nc 3 must be one more than --output_nc 3"):
         GENERATORS.get(name)(GENERATORS.options(name)(ngf=2), 3, 3)
 

@@ -96,7 +96,9 @@ class CUT(TranslationModel):
     def _widths(self, channels: int) -> list[int]:
         """Return the channels of the features that are compared; UserError for a generator without such layers."""
         if not hasattr(self.G, "features"):
-            raise UserError("--netG: this method compares layers of a ResNet; use resnet_9blocks or resnet_6blocks")
+            raise UserError(
+                "--netG: a ResNet's layers are compared; use resnet_9blocks or resnet_6blocks, and without --work_scale"
+            )
         training = self.G.training
         with torch.no_grad():
             features = self._features(self.G.eval(), torch.zeros(1, channels, 64, 64))

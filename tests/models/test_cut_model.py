@@ -105,6 +105,7 @@ def test_patches_are_the_samples_own(tiny: list[str]) -> None:
     ("words", "part"),
     [
         (["--netG", "unet_128"], "resnet_9blocks or resnet_6blocks"),
+        (["--work_scale", "2"], "without --work_scale"),
         (["--nce_layers", "0,99"], "--nce_layers 99: the generator's layers are 0 to"),
         (["--nce_layers", "0,four"], "--nce_layers four is not a whole number"),
         (["--input_nc", "1"], "--input_nc 1 and --output_nc 3"),

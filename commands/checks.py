@@ -106,11 +106,7 @@ class SizeCheck:
             raise UserError(
                 f"--{flag} {size} is too small for {culprit}; use --{flag} {least} or more, or fewer layers"
             )
-        if self.scale > 1:
-            raise UserError(
-                f"--scale {self.scale}: --model {self.values['model']} needs outputs of the inputs' size with these "
-                "losses; use --scale 1"
-            )
+        self._refuse_enlarging()
 
     def batch(self, batch: Batch) -> None:
         """UserError naming the file when the images of a batch do not fit the networks, or each other."""
@@ -135,6 +131,15 @@ class SizeCheck:
             raise UserError(
                 f"{path}: {width}x{height} pixels in training are too small for {culprit}; use images of {least} "
                 f"pixels or more on each side, or --preprocess resize_and_crop --crop_size {least}"
+            )
+        self._refuse_enlarging()
+
+    def _refuse_enlarging(self) -> None:
+        """UserError where no size works because the networks enlarge."""
+        if self.scale > 1:
+            raise UserError(
+                f"--scale {self.scale}: --model {self.values['model']} needs outputs of the inputs' size with these "
+                "losses; use --scale 1"
             )
 
     def _known(self, source: Size, target: Size) -> bool:

@@ -126,6 +126,13 @@ def test_targets_must_be_as_much_larger_as_the_network_makes_images() -> None:
         check.batch(batch(32, 32))
 
 
+def test_whole_images_that_the_network_enlarges_are_refused_where_no_size_would_work() -> None:
+    words = "--model pix2pix --netG srresnet --n_blocks 1 --preprocess none --scale 2"
+    check = size_check(*words.split())
+    with pytest.raises(UserError, match="--scale 2: --model pix2pix needs outputs of the inputs' size.*--scale 1"):
+        check.batch(batch(32, 32))
+
+
 def test_targets_are_cut_with_their_odd_inputs() -> None:
     words = "--model sr --netG rrdb --n_blocks 1 --scale 2 --crop_size 50"
     size_check(*words.split()).batch(batch(25, 25, target=2))

@@ -17,6 +17,7 @@ from evaluation.metrics import evaluate_pair
 from evaluation.table import format_number, sorted_metrics, title
 from inference.server.jobs import Job, Task
 from inference.server.service import Service
+from util.errors import UserError
 
 _LARGEST_SIDE = 2048  # pixels of what a browser gets to see; the file to download has them all
 _LOOK = 0.2  # seconds between reports of progress
@@ -81,6 +82,10 @@ def measure(outcomes: Sequence[Outcome], source: np.ndarray, reference: np.ndarr
     Raises:
         UserError: the reference has another size, depth or number of channels than a result.
     """
+    for outcome in outcomes:
+        if outcome.values.dtype != reference.dtype:
+            depths = _DEPTHS[reference.dtype.name], _DEPTHS[outcome.values.dtype.name]
+            raise UserError(f"the reference has {depths[0]} and the result of {outcome.run} {depths[1]}: convert it")
     rows = {outcome.run: evaluate_pair(outcome.values, reference, outcome.value_range) for outcome in outcomes}
     if source.shape == reference.shape and source.dtype == reference.dtype:
         rows["input unchanged"] = evaluate_pair(source, reference, outcomes[0].value_range)

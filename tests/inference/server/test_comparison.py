@@ -90,6 +90,7 @@ def test_what_cannot_be_measured_is_said(actions: Any, tmp_path: pathlib.Path) -
 
     file, truth = tmp_path / "in.png", tmp_path / "truth.png"
     file.write_bytes(png(pixels()))
-    truth.write_bytes(png(pixels(20, 20)))
-    with pytest.raises(gradio.Error, match="20x20"):
-        translate(actions, file, truth)
+    for values, message in ((pixels(20, 20), "20x20"), (pixels(dtype="uint16"), "16 bit and .* colour 8 bit")):
+        truth.write_bytes(png(values))
+        with pytest.raises(gradio.Error, match=message):
+            translate(actions, file, truth)

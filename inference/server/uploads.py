@@ -136,11 +136,12 @@ def about(error: UserError, path: pathlib.Path, name: str) -> Refused:
         path: the server's copy of the file; results differ from it by their suffix.
         name: what the client called it.
     """
+    said = str(error).replace(str(path), "")  # whatever words the client's name has
     text = str(error).replace(str(path), name).replace(str(path.with_suffix("")), pathlib.PurePath(name).stem)
     message, limited, _ = text.partition("; cut it into tiles, or raise the limit")
     if name not in message and not message.startswith(pathlib.PurePath(name).stem):
         message = f"{name}: {message.removeprefix('image: ')}"
-    return Refused(TOO_LARGE if limited else NO_ROOM if "memory" in message else UNREADABLE, message)
+    return Refused(TOO_LARGE if limited else NO_ROOM if "memory" in said else UNREADABLE, message)
 
 
 def collect(files: list[tuple[BinaryIO, str | None]], folder: pathlib.Path, limits: Limits) -> list[Upload]:

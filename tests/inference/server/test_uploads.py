@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pathlib
+import re
 import struct
 import zipfile
 import zlib
@@ -110,11 +111,13 @@ def test_bad_files_are_refused_in_one_line(content: bytes, status: int, words: s
     assert "\n" not in str(refused.value) and str(tmp_path) not in str(refused.value)
 
 
-def test_a_truncated_image_is_refused_when_it_is_decoded(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("name", ["cut.png", "out of memory.png"])
+def test_a_truncated_image_is_refused_when_it_is_decoded(name: str, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "x.in"
     path.write_bytes(png(pixels())[:-200])
-    with pytest.raises(Refused, match=r"^cut\.png: not a readable image"):
-        decode(inspect(path, "cut.png", LIMITS))
+    with pytest.raises(Refused, match=f"^{re.escape(name)}: not a readable image") as refused:
+        decode(inspect(path, name, LIMITS))
+    assert refused.value.status == 422, "the server's memory has nothing to do with it"
 
 
 def test_a_zip_is_its_images(tmp_path: pathlib.Path) -> None:

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sys
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from commands.joined_runs import open_named
 from inference.server.runs import ServedRun
@@ -78,7 +79,8 @@ class ServingSession:
             )
         print(f"serving {' | '.join(self.devices[0])}; the API is described at {address}openapi.json")
         if options.page:
-            print(f"open {address}{f'?token={options.token}' if options.token else ''}", flush=True)
+            query = f"?token={quote(options.token, safe='')}" if options.token else ""
+            print(f"open {address}{query}", flush=True)
 
 
 def _check_libraries(page: bool) -> None:

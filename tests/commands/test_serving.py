@@ -7,6 +7,7 @@ import os
 import pathlib
 import socket
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -57,6 +58,16 @@ def test_a_port_in_use_is_said(words: list[str]) -> None:
         session = ServingSession(ServeOptions().parse([*words, "--port", port, "--page", "false"]))
         with pytest.raises(UserError, match=f"--port {port}: .*--port 0 for a free port"):
             session.run()
+
+
+def test_the_link_that_is_printed_opens_the_page_whatever_the_token(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("gradio", reason="the page's library is not installed: requirements-serve.txt")
+    session = ServingSession(ServeOptions().parse([*words, "--token", "a+b&c#d e"]))
+    session._greet("http://127.0.0.1:7860/")
+    link = capsys.readouterr().out.split("open ")[1].strip()
+    assert parse_qs(urlsplit(link).query) == {"token": ["a+b&c#d e"]}
 
 
 def test_several_devices_hold_every_run(words: list[str]) -> None:

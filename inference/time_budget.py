@@ -69,10 +69,15 @@ def _seconds(predictor: Predictor, batches: Sequence[Mapping[str, Any]]) -> floa
 
 
 def use(predictor: Predictor, share: Share) -> str:
-    """Let the predictor do no more than its share; say once which that is, and return it in words."""
-    numbers = zip((share.runs, share.views), predictor.passes, ("runs", "views"), strict=True)
-    words = " and ".join(f"{own} of {there} {what}" for own, there, what in numbers if there > 1)
-    predictor.limit(share.runs, share.views)
+    """Let the predictor do no more than its share; say once which that is, and return it in words.
+
+    A share that an earlier test has recorded may be of more than there is now.
+    """
+    there = predictor.passes
+    own = tuple(map(min, (share.runs, share.views), there))
+    numbers = zip(own, there, ("runs", "views"), strict=True)
+    words = " and ".join(f"{count} of {most} {what}" for count, most, what in numbers if most > 1)
+    predictor.limit(*own)
     print(f"--time_budget: {words}", file=sys.stderr)
     return words
 

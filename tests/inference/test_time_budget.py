@@ -45,6 +45,8 @@ def test_the_predictor_does_its_share(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert torch.equal(translate(batch)["fake"], predictor(3)(batch)["fake"])
     translate.limit(3, 8)
     assert torch.equal(translate(batch)["fake"], whole)
+    less = predictor(2)
+    assert use(less, Share(3, 8)) == "2 of 2 runs" and less.passes == (2, 1), "what --tta none no longer asks for"
     with pytest.raises(UserError, match="none of the first images"):
         fit(translate, [], 10, 45.0)
 

@@ -90,7 +90,8 @@ def candidates(name: str, checkpoints_dir: str) -> Iterator[Candidate]:
     parameters, path = count_parameters(network), weight_file(folder, "latest", label)
     predictor = Predictor(model, torch.device("cpu"), test_norm=options.values["test_norm"])
     yield Candidate(name, runner_of(predictor), parameters, path.stat().st_size / 1e6)
-    for path in sorted((folder / "export").glob("*_int8.onnx")):
+    path = folder / "export" / f"{name}_{path.stem}_int8.onnx"  # of these weights; others may lie beside it
+    if path.is_file():
         yield Candidate(f"{name}, int8", open_onnx(path), parameters, path.stat().st_size / 1e6)
 
 

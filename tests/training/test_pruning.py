@@ -87,6 +87,8 @@ def test_a_pruned_run_is_trained_and_tested_like_any_other(
     assert "--prune_from: G: " in capsys.readouterr().out
     model = a2b.load(tmp_path / "small")
     assert model(np.zeros((32, 32, 3), np.uint8)).shape == (32, 32, 3)
+    (tmp_path / "large" / "export").mkdir()
+    (tmp_path / "large" / "export" / "large_5_net_G_int8.onnx").write_bytes(b"of other weights")
     costs = measure_costs(["large", "small"], str(tmp_path), str(aligned), 2)
     large, small = (cost.candidate for cost in costs)
     assert small.parameters < large.parameters / 3 and small.megabytes < large.megabytes

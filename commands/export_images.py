@@ -47,6 +47,8 @@ class ExportImages:
         """Return a data set, and the side of it that the generator translates."""
         words = words_for_testing(self.run)
         if folder is not None:
+            if not pathlib.Path(folder).expanduser().exists():
+                raise UserError(f"{_FLAGS[phase]} {folder}: no such folder; name one of images")
             direction = ["--direction", self.run.direction] if self.run.direction else []
             method = method_words(self.folder)
             options = TestOptions().parse([*words, *direction, *method, "--dataroot", folder])

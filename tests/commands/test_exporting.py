@@ -165,6 +165,14 @@ def test_int8_is_not_judged_on_what_it_was_calibrated_on(run: pathlib.Path, alig
         session.run()
 
 
+@pytest.mark.parametrize("flag", ["calibration", "test"])
+def test_a_folder_that_is_not_there_is_named_with_its_flag(run: pathlib.Path, aligned: pathlib.Path, flag: str) -> None:
+    folders = {"calibration": aligned / "train", "test": aligned / "test", flag: "no/such/place"}
+    words = [word for name, folder in folders.items() for word in (f"--{name}", folder)]
+    with pytest.raises(UserError, match=f"^--{flag} no/such/place: no such folder"):
+        export(run, "--dtype", "int8", *words).run()
+
+
 def test_a_data_set_that_moved_is_asked_for(run: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("commands.export_images.recorded", lambda folder, flag: "no/such/place")
     session = export(run, "--dtype", "int8")

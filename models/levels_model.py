@@ -78,8 +78,9 @@ class Levels(TranslationModel):
         weights, target, mask = self.options, batch["B"], batch.get("B_mask")
         level, background = find_background(target, weights.level_quantile, weights.level_tolerance, mask)
         wanted = (background * 2 - 1).expand_as(target)
+        known = None if mask is None else mask.amax((2, 3), keepdim=True)  # a sample without depths has no level
         return self.reconstruction(images["raw_B"], target, mask) | {
-            "level": weights.lambda_level * l1(images["level"], level.expand_as(target)),
+            "level": weights.lambda_level * l1(images["level"], level.expand_as(target), known),
             "background": weights.lambda_background * mse(images["background"], wanted, mask),
         }
 

@@ -80,6 +80,12 @@ def test_masked_pixels_teach_nothing(tiny: list[str]) -> None:
     assert all(ours[name].item() == pytest.approx(theirs[name].item()) for name in ours)
 
 
+def test_a_sample_without_depths_teaches_nothing(tiny: list[str]) -> None:
+    model, depth = make(tiny), surface()
+    losses = model.loss_G({"A": depth, "B": depth, "B_mask": torch.zeros_like(depth)}, model({"A": depth}))
+    assert {name: value.item() for name, value in losses.items()} == {"G_L1": 0, "level": 0, "background": 0}
+
+
 def test_a_regression_needs_a_distance(tiny: list[str]) -> None:
     with pytest.raises(UserError, match="no distance to the target"):
         make(tiny, "--lambda_L1", "0")

@@ -92,6 +92,7 @@ class SizeCheck:
                 f"{self.scale}"
             )
         self._good: list[tuple[Size, Size]] = []
+        self._reason: Exception | None = None  # why the last one that failed did
 
     def square(self, flag: str, size: int) -> None:
         """UserError when images of ``size`` x ``size``, as a flag says, are too small."""
@@ -135,8 +136,10 @@ class SizeCheck:
         self._refuse_enlarging()
 
     def _refuse_enlarging(self) -> None:
-        """UserError where no size works because the networks enlarge."""
+        """UserError where no size works because the networks enlarge, or for the reason that the losses give."""
         if self.scale > 1:
+            if isinstance(self._reason, UserError):
+                raise self._reason
             raise UserError(
                 f"--scale {self.scale}: --model {self.values['model']} needs outputs of the inputs' size with these "
                 "losses; use --scale 1"
@@ -190,7 +193,8 @@ class SizeCheck:
                 culprit = "netD" if "netD" in self.values else culprit
                 for phase in self.model.phases():
                     phase.loss(batch, images)
-            except (UserError, ValueError, RuntimeError):
+            except (UserError, ValueError, RuntimeError) as error:
+                self._reason = error
                 return f"--{culprit} {self.values[culprit]}" if culprit in self.values else "the networks"
         return None
 

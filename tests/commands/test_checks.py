@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import timm
 import torch
 
 from commands.checks import CheckedLoader, SizeCheck, check_crops
@@ -131,6 +132,15 @@ def test_whole_images_that_the_network_enlarges_are_refused_where_no_size_would_
     check = size_check(*words.split())
     with pytest.raises(UserError, match="--scale 2: --model pix2pix needs outputs of the inputs' size.*--scale 1"):
         check.batch(batch(32, 32))
+
+
+def test_a_loss_that_cannot_take_the_channels_says_so(tmp_path: pathlib.Path) -> None:
+    torch.save(timm.create_model("test_vit").state_dict(), tmp_path / "dino.pth")
+    words = "--model sr --netG fsrcnn --scale 2 --crop_size 48 --input_nc 4 --output_nc 4 --lambda_DINO 1"
+    weights = ["--dino_model", "test_vit", "--dino_weights", str(tmp_path / "dino.pth")]
+    check = size_check(*words.split(), *weights)
+    with pytest.raises(UserError, match="--lambda_DINO needs images of 1 or 3 channels, not 4"):
+        check.square("crop_size", 48)
 
 
 def test_targets_are_cut_with_their_odd_inputs() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import hashlib
 import pathlib
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -52,8 +53,11 @@ def _nearby(folder: pathlib.Path) -> str:
 
 
 def relative_stem(path: pathlib.Path, folder: pathlib.Path) -> str:
-    """Return ``sub/dir/name`` of a file below a folder: the name pairs and outputs go by."""
-    return path.relative_to(folder).with_suffix("").as_posix()
+    """Return ``sub/dir/name`` of a file below a folder: the name pairs and outputs go by.
+
+    Composed (NFC), because some systems write an accent as a character of its own and others do not.
+    """
+    return unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
 
 
 def output_names(files: Sequence[pathlib.Path], folder: pathlib.Path) -> list[str]:

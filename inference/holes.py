@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.listing import by_stem, images_in
+from data.listing import by_stem, images_in, relative_stem
 from data.masks_files import Damage, mask_blocks, read_mask
 from data.readers import read_info
 from data.streams import Block
@@ -43,9 +43,10 @@ class HoleSource:
         """Return the mask file of an image file, None without masks; UserError where the folder has none for it."""
         if self.masks is None or not self.masks.is_dir():
             return self.masks
-        if path.stem not in self._named:
-            raise UserError(f"{path}: no mask '{path.stem}' in --mask {self.masks}; add it")
-        return self._named[path.stem]
+        name = relative_stem(path, path.parent)
+        if name not in self._named:
+            raise UserError(f"{path}: no mask '{name}' in --mask {self.masks}; add it")
+        return self._named[name]
 
     @functools.cached_property
     def _named(self) -> dict[str, pathlib.Path]:

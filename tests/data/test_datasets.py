@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -164,6 +165,13 @@ def test_pairs_that_do_not_match_are_refused(folders: pathlib.Path) -> None:
     write_image(folders / "input/sub/8.tif", _image(8, 10, 1))
     with pytest.raises(UserError, match="same name; keep one"):
         _open("aligned", folders, **flags)
+
+
+def test_an_accent_pairs_however_it_is_written(tmp_path: pathlib.Path) -> None:
+    name = "caf\u00e9"
+    for folder, form in (("input", "NFD"), ("target", "NFC")):
+        write_image(tmp_path / folder / f"{unicodedata.normalize(form, name)}.png", _image(8, 10, 3))
+    assert _open("aligned", tmp_path, dir_A="input", dir_B="target", phase="all").names == [name]
 
 
 def test_mixed_depths_in_one_side_are_refused(folders: pathlib.Path) -> None:

@@ -204,6 +204,8 @@ def _is_pil(image: object) -> bool:
 def _from_pil(image: Image.Image, *, alpha: bool = False) -> np.ndarray:
     if alpha and image.mode in ("LA", "RGBA"):
         return np.asarray(image)
+    if alpha and (image.mode == "PA" or (image.mode == "P" and "transparency" in image.info)):
+        return np.asarray(image.convert("RGBA"))
     if image.mode in ("I", "I;16", "I;16B", "I;16L"):
         return np.asarray(image).astype(np.uint16)
     if image.mode in ("L", "F"):

@@ -136,6 +136,13 @@ def test_from_python(train: Callable[..., int], tmp_path: pathlib.Path) -> None:
     assert np.array_equal(result[~at], image[~at])
     clear = Image.fromarray(np.dstack([image, np.where(at, 0, 255).astype(np.uint8)]))
     assert np.array_equal(np.asarray(fill(clear)), result)
+    palette = Image.new("P", (45, 36), 1)
+    palette.putpalette([200, 20, 20, 10, 120, 240])
+    palette.paste(0, (10, 10, 30, 20))
+    palette.info["transparency"] = 0
+    palette.save(tmp_path / "palette.png")
+    fill.file(tmp_path / "palette.png", tmp_path / "palette_out.png")
+    assert np.array_equal(np.asarray(fill(palette)), read_image(tmp_path / "palette_out.png"))
     with pytest.raises(UserError, match="where is the hole.*--mask"):
         fill(image)
     with pytest.raises(UserError, match="mask has 9x9 pixels and the image 45x36"):

@@ -137,7 +137,9 @@ def _first_difference(first: Options, other: Options) -> str | None:
 
 def options_of(path: pathlib.Path, epoch: str, direction: str | None, gpu_ids: str) -> Options:
     """Return how a run folder, or one generator's weight file, is opened for one-sided translation in fp32."""
-    words = {"dataroot": ".", "precision": "fp32", "gpu_ids": gpu_ids}
+    words, path = {"dataroot": ".", "precision": "fp32", "gpu_ids": gpu_ids}, path.expanduser()
+    if path.name in ("", ".."):  # the folder that one is in
+        path = path.resolve()
     if path.is_file():
         return TestOptions().parse(as_words(words | {"weights": str(path)}))
     words |= {"name": path.name, "checkpoints_dir": str(path.parent), "epoch": epoch, "input": "."}

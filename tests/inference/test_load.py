@@ -124,6 +124,16 @@ def test_the_result_is_the_network(weights: pathlib.Path, colour: a2b.Translator
     assert np.abs(colour(array) - expected).max() <= 0.501, "rounded, not truncated"
 
 
+def test_the_folder_that_one_is_in_is_a_run(
+    weights: pathlib.Path, colour: a2b.Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(weights)
+    monkeypatch.setenv("HOME", str(weights.parent))
+    image = pixels(20, 24, 3)
+    for path in (".", f"../{weights.name}/", f"~/{weights.name}", "~/foreign/latest_net_G_A.pth"):
+        assert np.array_equal(a2b.load(path, gpu_ids="-1")(image), colour(image))
+
+
 def test_a_path_is_not_taken_for_an_image(colour: a2b.Translator) -> None:
     with pytest.raises(TypeError, match=r"image as str: give a PIL image or .*translate\.file\(source, target\)"):
         colour("x.png")  # type: ignore[arg-type]

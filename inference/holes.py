@@ -40,13 +40,17 @@ class HoleSource:
         return None if mask is None else read_mask(mask, invert=self.invert)
 
     def mask_of(self, path: pathlib.Path) -> pathlib.Path | None:
-        """Return the mask file of an image file, None without masks; UserError where the folder has none for it."""
+        """Return the mask file of an image file, None without masks; UserError where the folder has none for it.
+
+        An image in subfolders has its mask in such ones, or beside the others.
+        """
         if self.masks is None or not self.masks.is_dir():
             return self.masks
-        name = relative_stem(path, path.parent)
-        if name not in self._named:
-            raise UserError(f"{path}: no mask '{name}' in --mask {self.masks}; add it")
-        return self._named[name]
+        names = [relative_stem(path, folder) for folder in reversed(path.parents)]
+        mask = next((self._named[name] for name in names if name in self._named), None)
+        if mask is None:
+            raise UserError(f"{path}: no mask '{names[-1]}' in --mask {self.masks}; add it")
+        return mask
 
     @functools.cached_property
     def _named(self) -> dict[str, pathlib.Path]:

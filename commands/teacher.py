@@ -9,7 +9,8 @@ from torch import nn
 from commands.opened_run import load_model
 from models.builder import Channels
 from models.networks.norms import InstanceNorm2d, norm_statistics
-from options.test_options import TestOptions
+from options.saved import load_options
+from options.test_options import TestOptions, run_fills_holes
 from util.errors import UserError
 
 
@@ -27,6 +28,8 @@ def trained_generator(run: str, checkpoints_dir: str, channels: Channels) -> nn.
     """
     folder = teacher_folder(run, checkpoints_dir)
     words = ["--name", folder.name, "--checkpoints_dir", str(folder.parent), "--dataroot", ".", "--model", "test"]
+    if run_fills_holes(load_options(folder) or {}):
+        raise UserError(f"--teacher {run}: it fills holes; name a run that makes images from whole ones")
     options = TestOptions().parse([*words, "--gpu_ids", "-1"])
     its, ours = (options.values["input_nc"], options.values["output_nc"]), (channels.A, channels.B)
     if its != ours:

@@ -14,6 +14,7 @@ from commands.build import build_model
 from commands.teacher import normalise_by_image
 from inference.predictor import use_image_statistics
 from models.distill_model import activity, with_feature_maps
+from options.saved import save_options
 from options.train_options import TrainOptions
 from tests.training.runs import teacher
 from training.settings import OptimizerOptions, StepOptions
@@ -123,6 +124,12 @@ def test_a_student_takes_over_the_teachers_value_ranges(
     assert train("--model", "distill", *words, "--name", "small", "--teacher", "big", "--ngf", "2") == 0
     big, small = (json.loads((tmp_path / name / "data.json").read_text()) for name in ("big", "small"))
     assert big == small and small["A"]["range"] == {"low": 0.0, "high": 200.0}
+
+
+def test_a_run_that_fills_holes_is_no_teacher(tiny: list[str], tmp_path: pathlib.Path) -> None:
+    save_options(TrainOptions().parse(["--dataroot", ".", "--model", "inpaint"]), tmp_path, "train")
+    with pytest.raises(UserError, match="--teacher .*: it fills holes; name a run that makes images from whole ones"):
+        make(tiny, "--teacher", str(tmp_path))
 
 
 @pytest.mark.parametrize(

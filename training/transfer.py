@@ -89,7 +89,12 @@ def freeze(model: TranslationModel, patterns: Sequence[str]) -> str:
         UserError: a pattern matches nothing, or leaves a player nothing to train.
     """
     networks = model.networks()
-    weights = {f"{name}.{key}": p for name, network in networks.items() for key, p in network.named_parameters()}
+    weights = {
+        f"{name}.{key}": value  # as in the weight files, whatever is put around a network
+        for name, network in networks.items()
+        for key, value in network.state_dict(keep_vars=True).items()
+        if isinstance(value, nn.Parameter)
+    }
     frozen: set[str] = set()
     for pattern in patterns:
         matched = fnmatch.filter(weights, pattern)

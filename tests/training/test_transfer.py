@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 
 from models.base import Batch, Images, Losses, Phase, TranslationModel
 from models.files import save_networks
+from models.networks.around import Around
 from training.transfer import freeze, init_from
 from util.errors import UserError
 
@@ -98,6 +100,13 @@ def test_frozen_weights_get_no_gradient() -> None:
     assert freeze(model, ["G.0.*", "D.?.bias"]) == "--freeze: 5 of 12 weight tensors stay as they are"
     fixed = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
     assert fixed == ["G.0.weight", "G.0.bias", "D.0.bias", "D.1.bias", "D.2.bias"]
+
+
+def test_a_weight_is_called_as_in_its_file_whatever_is_around_the_network() -> None:
+    model: Any = Two()
+    model.G = Around(nn.Sequential(nn.Conv2d(1, 1, 1), nn.Conv2d(1, 1, 1)), (1, 1), residual=True)
+    assert freeze(model, ["G.0.*"]).startswith("--freeze: 2 of")
+    assert [p.requires_grad for p in model.G.parameters()] == [False, False, True, True]
 
 
 def test_a_pattern_that_matches_nothing_is_refused() -> None:

@@ -184,5 +184,8 @@ def translate_all(
 
 
 def translate(predictor: Predictor, sample: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """Return one sample's images (C,H,W) in [-1,1] by label, inputs included."""
-    return {label: image[0] for label, image in predictor(batch_of(sample)).items()}
+    """Return one sample's images (C,H,W) in [-1,1] by label, inputs included; UserError naming its file."""
+    try:
+        return {label: image[0] for label, image in predictor(batch_of(sample)).items()}
+    except UserError as error:
+        raise UserError(f"{sample['A_paths']}: {error}") from None

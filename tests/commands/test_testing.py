@@ -475,6 +475,13 @@ def test_names_that_are_too_long_or_no_utf8_cost_their_own_image_alone(
     assert odd in os.fsdecode((runs.folder("pix") / "metrics.csv").read_bytes())
 
 
+def test_an_image_that_does_not_fit_into_memory_is_named(runs: Runs, aligned: pathlib.Path) -> None:
+    runs.make("pix", aligned, "--model", "pix2pix")
+    assert runs.test("pix", aligned, "--max_memory", "1MB") == 1
+    lines = (runs.folder("pix") / "failures.txt").read_text().splitlines()
+    assert [line.split(": ")[0] for line in lines] == [str(aligned / "test" / f"0{n}.png") for n in (0, 1)]
+
+
 def test_dropout_left_on_gives_an_uncertainty_map(runs: Runs, aligned: pathlib.Path) -> None:
     runs.make("drops", aligned, "--model", "pix2pix", "--no_dropout", "false", "--init_gain", "0.2")
     assert runs.test("drops", aligned, "--mc_dropout", "3") == 0

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from commands.export_images import ExportImages, check_held_out
 from commands.opened_run import load_model, saved_domains
+from commands.result_log import written
 from data.inputs import Inputs
 from inference.domain import Domain
 from inference.export.judge import RUN, Judge
@@ -169,13 +170,10 @@ def _installed(package: str) -> bool:
 @contextlib.contextmanager
 def staging(output: pathlib.Path) -> Iterator[pathlib.Path]:
     """Yield a folder inside ``output`` that is gone afterwards; UserError when nothing can be written there."""
-    try:
+    with written(output, "name a folder with room by --output"):
         output.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(prefix=".export-", dir=output)
-    except OSError as error:
-        raise UserError(f"{output}: cannot be written to ({error.strerror}); name a folder by --output") from None
-    with folder as path:
-        yield pathlib.Path(path)
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=output) as path:
+            yield pathlib.Path(path)
 
 
 def publish(kept: Sequence[pathlib.Path], refused: Sequence[str], output: pathlib.Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import pathlib
 
@@ -19,8 +20,10 @@ METADATA = "a2b.json"  # inside the program's archive
 
 
 def write_program(program: ExportedProgram, path: pathlib.Path, description: Description) -> None:
-    """Save a program (.pt2) with its description."""
-    torch.export.save(program, path, extra_files={METADATA: json.dumps(description.metadata(), indent=1)})
+    """Save a program (.pt2) with its description; OSError where the disk is full."""
+    buffer = io.BytesIO()  # torch's own writer aborts the process on a full disk
+    torch.export.save(program, buffer, extra_files={METADATA: json.dumps(description.metadata(), indent=1)})
+    path.write_bytes(buffer.getbuffer())
 
 
 def open_program(path: pathlib.Path) -> Runner:
@@ -35,8 +38,8 @@ def open_program(path: pathlib.Path) -> Runner:
 
 
 def write_weights(predictor: Predictor, path: pathlib.Path, description: Description, dtype: torch.dtype) -> None:
-    """Save the generator's weights, floating ones as ``dtype``, with the description as metadata."""
-    from safetensors.torch import save_file
+    """Save the generator's weights, floating ones as ``dtype``, with the description as metadata; OSError as above."""
+    from safetensors.torch import save
 
     (network,) = predictor.model.networks().values()
     prefix = getattr(network, "file_prefix", "")  # what the published files call it, where that is how others know it
@@ -44,7 +47,7 @@ def write_weights(predictor: Predictor, path: pathlib.Path, description: Descrip
         f"{prefix}{key}": value.to(dtype) if value.is_floating_point() else value
         for key, value in plain_state(network).items()
     }
-    save_file(state, path, metadata=description.metadata())
+    path.write_bytes(save(state, description.metadata()))
 
 
 def open_weights(path: pathlib.Path, predictor: Predictor) -> Runner:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 import re
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -244,6 +245,22 @@ def test_a_folder_that_cannot_be_written_to_is_one_line(run: pathlib.Path, tmp_p
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="cannot be written to .*--output"):
         export(run, "--format", "safetensors", "--output", tmp_path / "file").run()
+
+
+@pytest.mark.parametrize("form", ["torch_export", "safetensors"])
+def test_a_disk_that_fills_up_is_one_line(run: pathlib.Path, tmp_path: pathlib.Path, form: str) -> None:
+    """A limit of a file's size stands for the disk's."""
+    resource = pytest.importorskip("resource", reason="this system has no limit of a file's size")
+    session = export(run, "--format", form, "--output", tmp_path / "out")
+    before, sent = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, before[1]))
+        with pytest.raises(UserError, match="out: cannot be written to .*; name a folder with room by --output"):
+            session.run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, sent)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_an_interrupted_export_leaves_nothing(tmp_path: pathlib.Path) -> None:

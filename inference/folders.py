@@ -110,7 +110,9 @@ def translate_files(
             else:
                 _translate(translator, source, target)
                 outcome.done += 1
-        except (UserError, OSError, MemoryError) as error:
+        except OSError as error:  # of reading it is a UserError
+            outcome.failures.append(f"{source}: nothing can be written to {target.parent} ({error.strerror or error})")
+        except (UserError, MemoryError) as error:
             reason = str(error) or "out of memory"
             outcome.failures.append(reason if str(source) in reason else f"{source}: {reason}")
         yield outcome

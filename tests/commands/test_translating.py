@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import subprocess
 from collections.abc import Callable
 
@@ -238,6 +239,9 @@ def test_a_format_that_cannot_hold_the_result_fails_that_file(
     write_image(tmp_path / "in.png", noise(8, 8, "uint16"))
     assert translate(tmp_path / "in.png", tmp_path / "out.jpg") == 1
     assert "out.jpg" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert translate(tmp_path / "in.png", tmp_path / "file" / "out.png") == 1
+    assert re.search(r"in\.png: nothing can be written to .*file \(.*", capsys.readouterr().err)
     assert translate(tmp_path / "in.png", tmp_path / "in.png") == 1
     assert "overwritten by its own translation" in capsys.readouterr().err
     assert np.array_equal(read_image(tmp_path / "in.png"), noise(8, 8, "uint16"))

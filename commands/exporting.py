@@ -19,8 +19,8 @@ from commands.opened_run import load_model, saved_domains
 from commands.result_log import written
 from data.inputs import Inputs
 from inference.domain import Domain
-from inference.export.judge import RUN, Judge
 from inference.export.measure import trial_images
+from inference.export.parity import RUN, ParityCheck
 from inference.export.portable import Description, normalizes_each_image
 from inference.export.settings import ExportFileOptions, planned
 from inference.export.table import Row, format_table, write_report
@@ -67,17 +67,17 @@ class ExportSession:
         check_held_out(calibration, held_out)
         side = min(values["crop_size"], _LARGEST_TRIAL)
         trials = trial_images(self._inputs().channels, self.predictor.size_multiple, side)
-        judge = Judge(self.predictor, trials, held_out or trials, self.files.min_psnr)
+        parity = ParityCheck(self.predictor, trials, held_out or trials, self.files.min_psnr)
         with staging(self.output) as folder:
             writer = Writer(self.predictor, self._description(), folder, self._stem(), self.files.opset)
             for form, dtype in self.plan:
                 print(f"writing {writer.path(form, dtype).name}", flush=True)
-                judge.examine(writer, form, dtype, writer.write(form, dtype, calibration))
-            rows = judge.timed(self._own_row(), trials[0])
-            publish([folder / row.file for row in judge.rows], list(judge.refused), self.output)
+                parity.check(writer, form, dtype, writer.write(form, dtype, calibration))
+            rows = parity.timed(self._own_row(), trials[0])
+            publish([folder / row.file for row in parity.rows], list(parity.refused), self.output)
         self._report(rows, _notes(trials, held_out, where, self.plan))
-        if judge.refused:
-            raise UserError("; ".join(f"{name} is not kept: {reason}" for name, reason in judge.refused.items()))
+        if parity.refused:
+            raise UserError("; ".join(f"{name} is not kept: {reason}" for name, reason in parity.refused.items()))
         return 0
 
     def _held_out(self) -> tuple[list[Tensor], str]:

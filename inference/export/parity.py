@@ -1,4 +1,4 @@
-"""Decide which exported files are kept, by comparing them with the run itself."""
+"""Numerical parity of exported files with the run itself decides which of them are kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from inference.predictor import Predictor
 RUN = "the run"
 
 
-class Judge:
+class ParityCheck:
     """Compares files with the run in fp32 and collects the table.
 
     fp32 files must agree on made-up images of three sizes; the others must reach a PSNR on held-out images.
@@ -36,7 +36,7 @@ class Judge:
         self.rows: list[Row] = []
         self.refused: dict[str, str] = {}
 
-    def examine(self, writer: Writer, form: str, dtype: str, path: pathlib.Path) -> None:
+    def check(self, writer: Writer, form: str, dtype: str, path: pathlib.Path) -> None:
         """Compare one file; take it into the table, or note the reason why it is refused."""
         exact = dtype == "fp32"
         runner = writer.open(form, path)

@@ -76,8 +76,8 @@ class Job:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, uploads: Sequence[Upload]) -> None:
-        """Take the images in, before the job is queued."""
-        self.tasks = [Task(self, upload) for upload in uploads]
+        """Take the images in, before the job is queued; what is refused of them has failed already."""
+        self.tasks = [Task(self, upload, error=upload.refusal) for upload in uploads]
 
     def settle(self, task: Task, result: pathlib.Path | None, error: Refused | None = None) -> None:
         """Note what became of one image; its upload is not needed any more."""

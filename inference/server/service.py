@@ -71,7 +71,7 @@ class Service:
             masks: of the holes in the images, in their order, for a run that fills holes.
 
         Raises:
-            Refused: no such run, a file that is no good image, or a full queue.
+            Refused: no such run, no file that is a good image, or a full queue.
         """
         if masks and not self.check_run(run).fills_holes:
             raise Refused(UNREADABLE, f"{run} fills no holes: leave the mask out")
@@ -128,7 +128,7 @@ class Service:
     def _enqueue(self, job: Job) -> None:
         with self._lock:
             self._jobs[job.id] = job
-        if not self.queue.put(job.client, job.tasks):
+        if not self.queue.put(job.client, [task for task in job.tasks if not task.ended]):
             with self._lock:
                 del self._jobs[job.id]
             waiting = len(self.queue)

@@ -34,13 +34,17 @@ _STEP = 1 << 20
 
 @dataclass(frozen=True)
 class Upload:
-    """One image on disk: its file, the name to show and answer with, its kind, what its header says, and its mask."""
+    """One image on disk: its file, the name to show and answer with, its kind, what its header says, and its mask.
+
+    With a ``refusal`` the file is gone and nothing else is known of it: others of the batch may be good.
+    """
 
     path: pathlib.Path
     name: str
     kind: str
     info: ImageInfo
     mask: pathlib.Path | None = None
+    refusal: Refused | None = None
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,10 @@ def with_masks(
     if len(found) != len(uploads):
         raise Refused(BAD_REQUEST, f"{len(uploads)} images and {len(found)} masks; send one for each, in their order")
     for upload, mask in zip(uploads, found, strict=True):
+        if mask.refusal is not None:
+            raise mask.refusal
+        if upload.refusal is not None:
+            continue
         sizes = [f"{one.info.width}x{one.info.height}" for one in (mask, upload)]
         if sizes[0] != sizes[1]:
             raise Refused(UNREADABLE, f"{mask.name}: {sizes[0]} pixels, and {upload.name} has {sizes[1]}")
@@ -145,10 +153,10 @@ def about(error: UserError, path: pathlib.Path, name: str) -> Refused:
 
 
 def collect(files: list[tuple[BinaryIO, str | None]], folder: pathlib.Path, limits: Limits) -> list[Upload]:
-    """Write the images of one request, zips unpacked, into ``folder`` and return them.
+    """Write the images of one request, zips unpacked, into ``folder`` and return them, with what is refused of them.
 
     Raises:
-        Refused: one of them is, or there are none or too many.
+        Refused: all of them are, or there are none or too many.
     """
     uploads: list[Upload] = []
     left = limits.unpacked
@@ -158,10 +166,22 @@ def collect(files: list[tuple[BinaryIO, str | None]], folder: pathlib.Path, limi
         path = folder / f"{len(uploads):06}.in"
         save(stream, path, left)
         left -= path.stat().st_size
-        uploads.append(inspect(path, safe_name(name), limits))
+        uploads.append(_inspected(path, safe_name(name), limits))
     if not uploads:
         raise Refused(BAD_REQUEST, f"no image in the request; send {KINDS}, or a zip of them")
+    refusals = [upload.refusal for upload in uploads if upload.refusal is not None]
+    if len(refusals) == len(uploads):
+        raise refusals[0]
     return uploads
+
+
+def _inspected(path: pathlib.Path, name: str, limits: Limits) -> Upload:
+    """Return what a file is; one that is refused is deleted."""
+    try:
+        return inspect(path, name, limits)
+    except Refused as refusal:
+        path.unlink()
+        return Upload(path, name, "", ImageInfo(0, 0, 1, "uint8"), refusal=refusal)
 
 
 def _images(files: list[tuple[BinaryIO, str | None]]) -> Iterator[tuple[BinaryIO, str | None]]:

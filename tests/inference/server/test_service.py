@@ -6,6 +6,7 @@ import io
 import pathlib
 import threading
 import time
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -62,6 +63,22 @@ def test_a_job_ends_with_its_results(make_service: MakeService) -> None:
     assert (status["state"], status["total"], status["done"], status["failed"]) == ("done", 3, 3, 0)
     assert sorted(p.suffix for p in job.folder.iterdir()) == [".png"] * 3, "uploads go when they are translated"
     assert job.stored == sum(p.stat().st_size for p in job.folder.iterdir())
+
+
+def test_a_bad_file_does_not_stop_the_others_of_its_batch(make_service: MakeService) -> None:
+    service = make_service()
+    (first, _), (second, _) = files(2)
+    bad = [(io.BytesIO(content), name) for content, name in ((b"no image", "notes.txt"), (b"", "empty.png"))]
+    job = service.submit("colour", [bad[0], (first, "a.png"), bad[1], (second, "b.png")], "me")
+    job.ended.result(WAIT)
+    status = job.status()
+    assert (status["state"], status["done"], status["failed"]) == ("done", 2, 2)
+    assert status["errors"]["0001_notes.txt"].startswith("notes.txt: not an image")
+    assert status["errors"]["0003_empty.png"] == "empty.png: the file is empty"
+    with zipfile.ZipFile(job.write_zip()) as archive:
+        assert archive.namelist() == ["0002_a.png", "0004_b.png", "status.json"]
+    with pytest.raises(Refused, match="notes.txt: not an image"):
+        service.submit("colour", [(io.BytesIO(b"no image"), "notes.txt")], "me")
 
 
 def test_clients_take_turns(make_service: MakeService, slow: Slow) -> None:

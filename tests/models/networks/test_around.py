@@ -22,7 +22,7 @@ from models.networks.stages import run_stages
 from tests.models.networks.small import BUILT, SMALL
 from util.errors import UserError
 
-FOR_HOLES = {"deepfillv2", "gin"}  # they take the hole as a channel
+FOR_HOLES = {"aot_gan", "deepfillv2", "gin", "lama", "lama_big"}  # they take the hole as a channel
 
 
 def build(name: str, input_nc: int = 3, **values: object) -> nn.Module:

@@ -17,7 +17,6 @@ from util.errors import UserError
 
 _PROBE = 64  # pixels; side of the image that tells which layer is the last
 _SILENT = 1e-4
-_TAKEN_OVER = ("test_norm", "not_exportable", "adopt")
 
 
 class Around(Wrapper):
@@ -38,6 +37,7 @@ class Around(Wrapper):
     """
 
     scale = 1
+    declared = ("test_norm", "not_exportable", "own_state")
     silent: Tensor
 
     def __init__(
@@ -51,21 +51,27 @@ class Around(Wrapper):
         inputs: Any = None,
     ) -> None:
         super().__init__()
-        input_nc, output_nc = channels
-        self.network, self.image_nc, self.inputs = network, image_nc or input_nc, inputs
+        self.network, self.channels, self.image_nc, self.inputs = network, channels, image_nc or channels[0], inputs
         self.residual, self.work_scale = residual, work_scale
-        _check(network, self.image_nc, output_nc, residual, work_scale)
-        self.size_multiple = work_scale * getattr(network, "size_multiple", 1)
-        self.take_over(_TAKEN_OVER)
+        self.register_buffer("silent", torch.zeros(()), persistent=False)
+        self.fit()
+
+    def fit(self) -> None:
+        super().fit()
+        if self.waits:
+            return
+        network, (input_nc, output_nc) = self.network, self.channels
+        _check(network, self.image_nc, output_nc, self.residual, self.work_scale)
+        self.size_multiple = self.work_scale * getattr(network, "size_multiple", 1)
         if hasattr(network, "receptive_field"):
-            reach: int = network.receptive_field  # type: ignore[assignment]
-            self.receptive_field = reach if work_scale == 1 else (reach + 2) * work_scale
+            reach: int = network.receptive_field
+            self.receptive_field = reach if self.work_scale == 1 else (reach + 2) * self.work_scale
         if hasattr(network, "stages"):
             self.stages = self._stages
-        if hasattr(network, "features") and work_scale == 1:
+        if hasattr(network, "features") and self.work_scale == 1:
             self.features = network.features
-        silent = silence_last_layer(network, input_nc) if residual else torch.zeros(())
-        self.register_buffer("silent", silent, persistent=False)
+        if self.residual:
+            self.silent = silence_last_layer(network, input_nc)
 
     def forward(self, x: Tensor) -> Tensor:
         small = F.avg_pool2d(x, self.work_scale) if self.work_scale > 1 else x

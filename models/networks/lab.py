@@ -73,11 +73,16 @@ class ToWhole(nn.Identity):
 class LabColorizer(Wrapper):
     """Whole image -> the same lightness in new colours, by a network from L (N,1,H,W) to a, b (N,2,H,W)."""
 
+    declared = ("size_multiple", "scale", "receptive_field", "test_norm", "not_exportable", "own_state")
+
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        self.take_over(("size_multiple", "scale", "receptive_field", "test_norm", "not_exportable"))
-        if hasattr(network, "stages"):
+        self.fit()
+
+    def fit(self) -> None:
+        super().fit()
+        if hasattr(self.network, "stages"):
             self.stages = self._stages
 
     def colours(self, image: Tensor) -> Tensor:
@@ -89,5 +94,5 @@ class LabColorizer(Wrapper):
 
     def _stages(self) -> list[Stage]:
         whole = Keep()
-        inner = self.network.stages()  # type: ignore[operator]
+        inner = self.network.stages()
         return [whole, ToLightness(), *inner, Join(whole, channels=True), ToWhole()]

@@ -63,17 +63,18 @@ class Pretrained(Wrapper, UnitRange):
 
     def adopt(self, state: Mapping[str, Tensor], source: str = "the weights") -> None:
         """Become the network that the weights belong to, unless it is one already; UserError if none is known."""
-        if self.network is not None:
+        if not self.waits:
             return
         known = recognise(state, source, self.scale)
-        self.scale, self.size_multiple, self.network = known.scale, known.size_multiple, known.network
+        self.scale, self.size_multiple = known.scale, known.size_multiple
+        self.network = known.network.train(self.training)
         self.known = dataclasses.replace(known, network=nn.Identity())  # the network itself is a child, and copied so
         del self.waiting
 
     @property
     def receptive_field(self) -> int:
-        """Return how far the network sees; AttributeError where it sees the whole image."""
-        if self._reach is None:
+        """Return how far the network sees; AttributeError where it sees the whole image, or is not known yet."""
+        if self.waits or self._reach is None:
             raise AttributeError(f"{type(self.network).__name__} sees the whole image")
         return self._reach
 

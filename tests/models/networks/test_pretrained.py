@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from models.builder import Builder, Channels
 from models.files import load_into, plain_state
 from models.networks import GENERATORS
+from models.networks.around import Around
 from models.networks.initialise import init_uniform
+from models.networks.lab import LabColorizer
 from models.networks.pretrained import Pretrained, PretrainedOptions, load_pretrained
 from tests.models.networks.small import small
 from util.errors import UserError
@@ -96,6 +98,39 @@ def test_a_network_of_ours_in_the_other_range_is_converted(tmp_path: pathlib.Pat
     with torch.no_grad():
         torch.testing.assert_close(found(x), network(2 * x - 1) / 2 + 0.5, atol=1e-6, rtol=0)
     assert found.size_multiple == 4 and found.receptive_field == network.receptive_field
+
+
+def waiting() -> Pretrained:
+    network = Pretrained()
+    network.adapt()
+    return network
+
+
+@pytest.mark.parametrize("around", [{"residual": True}, {"work_scale": 2}, {"work_scale": 2, "residual": True}])
+def test_what_is_around_a_network_fits_it_when_its_weights_tell_it(around: Any, tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "latest_net_G.pth"
+    torch.save(resnet(3, 3).state_dict(), file)
+    first = load_pretrained(file)
+    first.adapt()
+    known, found = Around(first, (3, 3), **around).eval(), Around(waiting(), (3, 3), **around).eval()
+    for network in (known, found):
+        load_into(network, file)
+    assert (found.size_multiple, found.receptive_field) == (known.size_multiple, known.receptive_field)
+    assert found.size_multiple == 4 * found.work_scale
+    assert torch.equal(found(picture(16, 24)), known(picture(16, 24)))
+
+
+def test_colours_by_a_network_that_its_weights_tell(tmp_path: pathlib.Path) -> None:
+    network = resnet(1, 2).eval()
+    torch.save(network.state_dict(), tmp_path / "latest_net_G.pth")
+    found = LabColorizer(waiting()).eval()
+    load_into(found, tmp_path / "latest_net_G.pth")
+    assert found.size_multiple == 4
+    torch.testing.assert_close(found.colours(picture(16, 24)), LabColorizer(network).colours(picture(16, 24)))
+
+
+def resnet(input_nc: int, output_nc: int) -> nn.Module:
+    return GENERATORS.get("resnet_6blocks")(GENERATORS.options("resnet_6blocks")(ngf=2), input_nc, output_nc)
 
 
 def of_spandrel(network: nn.Module) -> tuple[Pretrained, Any]:

@@ -9,7 +9,10 @@ import timm
 import torch
 
 from models.networks import GENERATORS
+from models.networks.around import Around
+from models.networks.foreign import clean_state_dict
 from models.networks.initialise import init_weights
+from models.networks.lab import LabColorizer
 from models.networks.timm_unet import TimmUnet
 from tests.models.networks.small import small
 from training.transfer import init_from
@@ -49,6 +52,14 @@ def test_its_own_weights_are_read_as_they_are() -> None:
     network = build("test_convnext")
     state = network.state_dict()
     assert network.own_state(state) == dict(state)
+
+
+def test_what_is_around_it_takes_the_encoders_weights_too() -> None:
+    own = build("test_convnext")
+    state = timm.create_model("test_convnext").state_dict()
+    for outer in (Around(own, (3, 1), image_nc=2), LabColorizer(own)):
+        found = clean_state_dict(state, outer)
+        assert set(found) == {f"encoder.{key}" for key in own.encoder.state_dict()}
 
 
 def test_the_generator_decides_the_beginning_of_encoder_and_decoder() -> None:

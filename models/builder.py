@@ -84,6 +84,11 @@ class Builder:
             inputs=inputs,
         )
 
+    def only_images(self) -> None:
+        """UserError where images of A come with more, for methods that make such images or take others for them."""
+        if self._inputs is not None:
+            raise UserError(_ONLY_FROM_A)
+
     def discriminator(self, input_nc: int) -> nn.Module:
         """Return a new ``--netD`` network."""
         make, options = self.choices["netD"]
@@ -95,8 +100,7 @@ class Builder:
 
     def as_published(self, network: nn.Module) -> nn.Module:
         """Return a method's own network, its weights filled as it says itself, whatever ``--init_type`` is."""
-        if self._inputs is not None:
-            raise UserError(_ONLY_FROM_A)
+        self.only_images()
         return init_weights(network, "published", generator=self._random)
 
     def trained_generator(self, run: str) -> nn.Module:

@@ -79,6 +79,7 @@ class CUT(TranslationModel):
         self.identity = False
 
     def prepare_training(self, build: Builder) -> None:
+        build.only_images()
         options, channels = self.options, build.channels
         if channels.A != channels.B:
             raise UserError(

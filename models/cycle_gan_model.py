@@ -42,6 +42,7 @@ class CycleGAN(TranslationModel):
 
     def __init__(self, options: CycleGANOptions, build: Builder) -> None:
         super().__init__()
+        build.only_images()
         channels = build.channels
         self.G_A = build.generator(channels.A, channels.B)
         self.G_B = build.generator(channels.B, channels.A)

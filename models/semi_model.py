@@ -57,6 +57,7 @@ class SemiSupervised(TranslationModel):
         if not weights.lambda_GAN and not weights.lambda_cycle:
             raise UserError("--lambda_GAN 0 --lambda_cycle 0: nothing learns from images without targets; use pix2pix")
         if weights.lambda_cycle:
+            build.only_images()
             self.back = build.generator(build.channels.B, build.channels.A)
         if weights.lambda_GAN:
             self.D = build.discriminator(build.channels.B)

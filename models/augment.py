@@ -79,7 +79,7 @@ class Augmentation(nn.Module):
 
     Args:
         policies: names of alterations; each is done or not to a sample as a whole.
-        probability: of each of them; 0 begins there and follows D.
+        probability: of each of them, whatever a saved state says; 0 begins there, or where that was, and follows D.
         target: mean sign of D's logits of real images that is strived for.
         images: number in which the probability can go from 0 to 1.
 
@@ -99,7 +99,7 @@ class Augmentation(nn.Module):
                 near = did_you_mean(name, _POLICIES)
                 raise UserError(f"unknown --augment '{name}'{near} (choose from {', '.join(_POLICIES)})")
         self.policies = [name for name in _POLICIES if name in policies]
-        self.adapts, self.target, self.images = probability == 0, target, images
+        self.probability, self.adapts, self.target, self.images = probability, probability == 0, target, images
         for name in ("p", "certainty", "signs", "seen"):
             self.register_buffer(name, torch.tensor(probability if name == "p" else 0.0, dtype=torch.float32))
 
@@ -114,7 +114,7 @@ class Augmentation(nn.Module):
             if name in self.policies:
                 coin, values = draws[:, number, 0], draws[:, number, 1:]
                 altered = _colored(x, values, image) if name == "color" else alter(x, values)
-                x = torch.where(coin < self.p, altered, x)
+                x = torch.where(coin < (self.p if self.adapts else self.probability), altered, x)
         return x
 
     @torch.no_grad()

@@ -88,11 +88,18 @@ def test_gradients_pass_and_are_right() -> None:
 
 @pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
 def test_each_alteration_happens_as_often_as_it_should(probability: float) -> None:
-    augment, x = Augmentation(("color",), 0.5), images(1).expand(400, -1, -1, -1)
-    augment.p.fill_(probability)
-    with sample_noise(range(400)):
-        changed = (augment(x) != x).flatten(1).any(1).float().mean()
-    assert changed.item() == pytest.approx(probability, abs=0.07)
+    following, x = Augmentation(("color",), 0.0), images(1).expand(400, -1, -1, -1)
+    following.p.fill_(probability)
+    for augment in (following, Augmentation(("color",), probability)):
+        with sample_noise(range(400)):
+            changed = (augment(x) != x).flatten(1).any(1).float().mean()
+        assert changed.item() == pytest.approx(probability, abs=0.07)
+
+
+def test_a_probability_that_is_given_counts_and_not_that_of_a_saved_state() -> None:
+    always, never = Augmentation(("color",), 1.0), Augmentation(("color",), 1e-9)
+    never.load_state_dict(always.state_dict())
+    assert torch.equal(never(images()), images())
 
 
 def outputs(share: float) -> list[DiscriminatorOutput]:

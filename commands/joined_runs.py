@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 from torch import Tensor
 
 from commands.opened_run import folder_of, load_model, saved_domains
+from data.listing import images_in
 from data.masks_files import parse_colour
+from data.value_range import spread
 from inference.domain import Domain
 from inference.engines.engines import Calibration, Engines
 from inference.ensemble import Ensemble, Member, common_domains, soup, units_of
@@ -55,7 +58,11 @@ class OpenedRuns:
         if values["weights"]:  # which say nothing of it: a file that enlarges one channel
             luma = predictor.scale > 1 and values["input_nc"] == values["output_nc"] == 1
         channels = values["input_nc"], values["output_nc"]
-        return Translator(predictor, channels, self.domains, luma=luma, holes=_holes(values))
+        translator = Translator(predictor, channels, self.domains, luma=luma, holes=_holes(values))
+        if values["calibration"] and predictor.engines is not None and predictor.engines.calibration is not None:
+            folder = pathlib.Path(values["calibration"]).expanduser()
+            predictor.engines.calibration = functools.partial(_as_translated, translator, folder)
+        return translator
 
 
 def open_runs(members: Sequence[Options], how: str | None = None) -> OpenedRuns:
@@ -151,6 +158,17 @@ def open_run(path: pathlib.Path, epoch: str, direction: str | None, gpu_ids: str
     return open_runs([options_of(path, epoch, direction, gpu_ids)]).translator()
 
 
+def _as_translated(translator: Translator, folder: pathlib.Path) -> list[dict[str, Tensor]]:
+    """Return the images of ``--calibration`` as the translator's own are, so that equal ones are known to be equal."""
+    from inference.engines.settle import middle
+
+    files = spread(images_in(folder, "the images of --calibration"), ExportFileOptions().num_images)
+    batches = [middle(batch) for path in files for batch in translator.batches([path])]
+    if not batches:
+        raise UserError(f"--calibration {folder}: none of its images can be read; name another folder")
+    return batches
+
+
 def _calibration(options: Options, model: TranslationModel) -> Calibration | None:
     """Return what loads the images that int8 is calibrated on; None for models of several generators."""
     if not isinstance(model, OneSided):
@@ -160,6 +178,8 @@ def _calibration(options: Options, model: TranslationModel) -> Calibration | Non
         from commands.export_images import ExportImages  # which opens data sets by way of this module
 
         values = options.values
+        if values["weights"]:
+            raise UserError("--precision int8: --weights takes --input with it, and a folder by --calibration")
         names = [field.name for field in dataclasses.fields(ExportedRunOptions)]
         run = ExportedRunOptions(**{name: values[name] for name in names})
         images = ExportImages(run, ExportFileOptions(calibration=values["calibration"]), options)

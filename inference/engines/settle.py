@@ -40,7 +40,7 @@ def settle(predictor: Predictor, batches: Sequence[Batch], count: int | None = N
     """
     engines = predictor.engines
     assert engines is not None and batches
-    parts = [_middle(batch) for batch in batches]
+    parts = [middle(batch) for batch in batches]
     try:
         choice = _arithmetic(predictor, engines, batches, parts, count)
     except BaseException:
@@ -63,7 +63,7 @@ def _arithmetic(
 ) -> Choice:
     wanted = Choice(engines.options.precision, engines.options.backend)
     if wanted.precision == "int8":
-        return _int8(predictor, engines, wanted, batches, parts)
+        return _int8(predictor, engines, wanted, parts)
     if wanted.precision != "auto":
         return wanted
     fast, reason = fastest_precision(engines.device)
@@ -108,17 +108,15 @@ def _results(predictor: Predictor, parts: Sequence[Batch]) -> dict[str, list[Ten
     return results
 
 
-def _int8(
-    predictor: Predictor, engines: Engines, wanted: Choice, batches: Sequence[Batch], parts: Sequence[Batch]
-) -> Choice:
+def _int8(predictor: Predictor, engines: Engines, wanted: Choice, parts: Sequence[Batch]) -> Choice:
     """Calibrate on some images and judge on others."""
     if engines.calibration is None:
         raise UserError("--precision int8 is for runs of one generator: add --model test")
     if any(getattr(network, "inputs", None) is not None for network in predictor.networks):
         raise UserError("--precision int8: not for runs with --context, --coordinates, --input_norms; use auto")
     calibration = engines.calibration()
-    known = [batch["A"] for batch in calibration]
-    others = [part for part, batch in zip(parts, batches, strict=True) if not _among(batch["A"], known)]
+    known = [middle(batch)["A"] for batch in calibration]
+    others = [part for part in parts if not _among(part["A"], known)]
     if not others:
         raise UserError("--calibration: int8 would be judged on images it is calibrated on; name a folder of others")
     engines.use(Choice())
@@ -150,7 +148,7 @@ def record(predictor: Predictor, batches: Sequence[Batch]) -> dict[nn.Module, li
     return seen
 
 
-def _middle(batch: Batch) -> dict[str, Tensor]:
+def middle(batch: Batch) -> dict[str, Tensor]:
     """Return the middle of every image of a batch, at most 512 pixels a side."""
     cut = {}
     for side in ("A", "B"):

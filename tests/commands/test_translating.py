@@ -190,6 +190,20 @@ def test_an_interrupted_folder_goes_on_with_what_its_time_budget_chose(
     assert recorded_share(tmp_path / "out") == Share(1, 1), "begun anew"
 
 
+def test_int8_is_not_judged_on_the_files_that_it_is_calibrated_on(
+    translate: Callable[..., int], checkpoints: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: requirements-fast.txt")
+    write_image(tmp_path / "in" / "a.png", noise(20, 24))
+    fast = ["--input", tmp_path / "in", "--output", tmp_path / "out", "--backend", "onnxruntime", "--precision", "int8"]
+    weights = ["--weights", checkpoints / "tiny" / "latest_net_G.pth", "--gpu_ids", "-1"]
+    with pytest.raises(UserError, match="judged on images it is calibrated on"):
+        translate(tmp_path / "in", tmp_path / "out", *fast[4:], "--calibration", tmp_path / "in")
+    for more, message in ((["--calibration", tmp_path / "in"], "judged on images it is"), ([], "--weights takes")):
+        with pytest.raises(UserError, match=message):
+            TranslatingSession(TestOptions().parse([str(word) for word in [*weights, *fast, *more]])).run()
+
+
 def test_tiles_give_the_same_file(translate: Callable[..., int], tmp_path: pathlib.Path) -> None:
     write_image(tmp_path / "in.png", noise(80, 90))
     assert translate(tmp_path / "in.png", tmp_path / "whole.png") == 0

@@ -45,6 +45,7 @@ class Colorization(PairedGAN):
     G: Any
 
     def __init__(self, options: ColorizationOptions, build: Builder) -> None:
+        build.only_images()
         super().__init__(options, build.with_channels(1, 2))
         self.G = LabColorizer(self.G)
 

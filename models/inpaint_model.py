@@ -155,6 +155,7 @@ class Inpaint(TranslationModel):
 
     def __init__(self, options: InpaintOptions, build: Builder) -> None:
         super().__init__()
+        build.only_images()
         image, given = build.channels.B, build.channels.A
         if given != image + 1:
             raise UserError(f"--input_nc {given}: inpainting takes the image and its mask: give --input_nc {image + 1}")

@@ -57,6 +57,7 @@ class Palette(TranslationModel):
 
     def __init__(self, options: PaletteOptions, build: Builder) -> None:
         super().__init__()
+        build.only_images()
         self.options, self._colours = options, options.colorspace == "lab"
         channels = Channels(1, 2) if self._colours else build.channels
         network = build.generator(channels.A, channels.B)

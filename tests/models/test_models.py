@@ -212,6 +212,7 @@ def test_masked_pixels_do_not_count(tiny: list[str]) -> None:
         ("cycle_gan", ["--input_nc", "1", "--coordinates", "--lambda_identity", "0"], "images of domain A alone"),
         ("cut", ["--input_nc", "1", "--coordinates"], "images of domain A alone"),
         ("semi", ["--input_nc", "1", "--coordinates", "--lambda_cycle", "1"], "images of domain A alone"),
+        *((name, ["--coordinates"], "images of domain A alone") for name in ("inpaint", "palette", "colorization")),
     ],
 )
 def test_impossible_methods_are_refused_in_one_line(tiny: list[str], name: str, words: list[str], part: str) -> None:

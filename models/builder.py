@@ -19,8 +19,8 @@ from util.errors import UserError
 
 Choice = tuple[Callable[..., Any], Any]
 _ONLY_FROM_A = (
-    "--context, --coordinates and --input_norms add to the images of domain A alone, and this method does more with them "
-    "than to translate them as they are: use --model pix2pix, template, sr, or semi without --lambda_cycle"
+    "--context, --coordinates and --input_norms add to the images of domain A alone, and this method does more than to "
+    "translate these as they are: use --model pix2pix, template, sr, or semi without --lambda_cycle"
 )
 
 

@@ -141,7 +141,7 @@ def _check_export(run: list[object], folder: pathlib.Path) -> None:
     [
         ("--model cycle_gan --context image", "--dataset_mode unaligned gives images alone"),
         ("--model pix2pix --context image --preprocess none", "use --preprocess crop"),
-        ("--model levels --coordinates", "another network than the"),
+        ("--model levels --coordinates", "images of domain A alone"),
         ("--model semi --dataset_mode semi --dir_U train --lambda_cycle 1 --coordinates", "without --lambda_cycle"),
         ("--model sr --dataset_mode super_resolution --scale 2 --work_scale 2", "EDSR enlarges 2 times"),
         ("--model sr --dataset_mode super_resolution --scale 2 --coordinates", "super_resolution gives images alone"),

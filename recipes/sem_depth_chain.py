@@ -166,6 +166,8 @@ class Chain:
 def rmse(depth: pathlib.Path, truth: pathlib.Path) -> float:
     """Return the root mean square error over all pixels of a folder of depth maps, in units of the files."""
     found, targets = find_results(depth, "fake_B"), by_stem(images_in(truth, "true depth maps"), truth)
+    if unknown := sorted(found.keys() - targets.keys()):
+        raise UserError(f"{truth}: no true depth map '{unknown[0]}'; add it, or take the whole folder away")
     differences = [
         (read_image(path).astype(np.float64) - read_image(targets[name]).astype(np.float64)).ravel()
         for name, path in found.items()

@@ -9,9 +9,10 @@ import sys
 import zipfile
 
 import pytest
+from PIL import Image
 
 from recipes.chain import Stage, follow
-from recipes.sem_depth_chain import Chain, format_rows
+from recipes.sem_depth_chain import Chain, format_rows, rmse
 from util.errors import UserError
 
 SHORT = shlex.split("--n_epochs 1 --n_epochs_decay 0 --max_steps 2 --gpu_ids -1 --num_threads 0 --no_html")
@@ -45,6 +46,16 @@ def test_the_chain_ends_in_a_submission_and_does_nothing_twice(
     done = len(called)
     assert chain.run() == rows and len(called) == done
     assert any("--ensemble" in words for words in called) and "straight" in capsys.readouterr().out
+
+
+def test_a_true_depth_map_that_is_missing_is_named(tmp_path: pathlib.Path) -> None:
+    for place in ("made/a.png", "made/b.png", "truth/a.png"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        Image.new("L", (4, 4), 10).save(tmp_path / place)
+    with pytest.raises(UserError, match="truth: no true depth map 'b'; add it"):
+        rmse(tmp_path / "made", tmp_path / "truth")
+    Image.new("L", (4, 4), 13).save(tmp_path / "truth/b.png")
+    assert rmse(tmp_path / "made", tmp_path / "truth") == pytest.approx((9 / 2) ** 0.5)
 
 
 def test_an_interrupted_training_goes_on_and_what_follows_is_done_anew(tmp_path: pathlib.Path) -> None:

@@ -25,6 +25,7 @@ from evaluation.measurement import Measurement, measurement_for
 from evaluation.metrics import load_lpips
 from inference.domains import Domains
 from inference.predictor import UNCERTAINTY, Predictor
+from inference.tiling.memory import is_out_of_memory
 from inference.time_budget import fit, record_share, recorded_share, use
 from options.resolve import Options
 from options.saved import format_options, save_options
@@ -142,7 +143,7 @@ def first_batches(dataset: Any, count: int, seed: int) -> list[dict[str, Any]]:
     """Return the first images that can be read, as the predictor takes them, up to four."""
     batches: list[dict[str, Any]] = []
     for index in range(min(count, 4 * _JUDGED)):
-        with contextlib.suppress(UserError):  # reported in its turn
+        with contextlib.suppress(UserError, MemoryError, RuntimeError):  # reported in its turn
             sample = dataset.load(index, torch.Generator().manual_seed(sample_seed(seed, 0, index)))
             batches.append(batch_of(sample))
         if len(batches) == _JUDGED:
@@ -170,17 +171,28 @@ def translate_all(
             try:
                 sample = dataset.load(index, torch.Generator().manual_seed(sample_seed(seed, 0, index)))
                 report.add(names[index], translate(predictor, sample), sample.get("B_mask"), sample)
-            except (UserError, OSError) as error:
-                too_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
-                if stop or not (too_long or isinstance(error, UserError)):
+            except (UserError, OSError, MemoryError, RuntimeError) as error:
+                reason = _failure(error, names[index])
+                if reason is None:
                     raise
-                reason = f"{names[index]}: too long a name for results, which add to it" if too_long else str(error)
+                if stop:
+                    raise UserError(reason) from None
                 report.fail(reason)
                 tqdm.write(f"skipped: {reason}", file=sys.stderr)
     except KeyboardInterrupt:
         print(f"interrupted; {len(report)} of {len(share)} images are kept: --skip_existing goes on", file=sys.stderr)
         return 130
     return 1 if report.failures else 0
+
+
+def _failure(error: Exception, name: str) -> str | None:
+    """Return why one image failed; None where the next ones would too, or where the program is at fault."""
+    if isinstance(error, UserError):
+        return str(error)
+    if is_out_of_memory(error):
+        return f"{name}: out of memory"
+    too_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
+    return f"{name}: too long a name for results, which add to it" if too_long else None
 
 
 def translate(predictor: Predictor, sample: dict[str, Any]) -> dict[str, torch.Tensor]:

@@ -21,6 +21,7 @@ from commands import report
 from commands.build import build_dataset, build_model, describe_data
 from commands.testing import TestingSession, translate
 from data.listing import distinct
+from data.pairs import PairedImages
 from data.readers import read_image
 from data.writers import write_image
 from evaluation.comparison import read_tests
@@ -480,6 +481,24 @@ def test_an_image_that_does_not_fit_into_memory_is_named(runs: Runs, aligned: pa
     assert runs.test("pix", aligned, "--max_memory", "1MB") == 1
     lines = (runs.folder("pix") / "failures.txt").read_text().splitlines()
     assert [line.split(": ")[0] for line in lines] == [str(aligned / "test" / f"0{n}.png") for n in (0, 1)]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_an_image_too_large_to_be_read_costs_itself_alone(
+    runs: Runs, aligned: pathlib.Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    runs.make("pix", aligned, "--model", "pix2pix")
+    load = PairedImages.load
+
+    def greedy(images: PairedImages, index: int, generator: torch.Generator) -> Any:
+        if index == 0:
+            raise error
+        return load(images, index, generator)
+
+    monkeypatch.setattr(PairedImages, "load", greedy)
+    assert runs.test("pix", aligned) == 1
+    assert (runs.folder("pix") / "failures.txt").read_text() == "00: out of memory\n"
+    assert "01_fake_B.png" in runs.images("pix")
 
 
 def test_dropout_left_on_gives_an_uncertainty_map(runs: Runs, aligned: pathlib.Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pathlib
 import secrets
@@ -22,20 +23,23 @@ def translate_video(translate: Callable[[np.ndarray], Any], source: pathlib.Path
 
     Raises:
         UserError: the file is no video that OpenCV reads, or the target cannot be written.
+        OSError: the disk is full.
     """
     import cv2
 
     capture = cv2.VideoCapture(str(source))
     temporary = target.with_name(f".{secrets.token_hex(4)}{target.suffix}")
-    writer = None
+    writer, count = None, 0
     try:
         for frame in _frames(capture, source):
             result = _as_colour(translate(np.ascontiguousarray(frame[..., ::-1])), source)
             if writer is None:
                 writer = _writer(temporary, capture.get(cv2.CAP_PROP_FPS) or 25.0, result.shape, target)
             writer.write(np.ascontiguousarray(result[..., ::-1]))
+            count += 1
         assert writer is not None
         writer.release()
+        _check_whole(temporary, count)
         os.replace(temporary, target)
     finally:
         capture.release()
@@ -55,6 +59,20 @@ def _frames(capture: Any, source: pathlib.Path) -> Iterator[np.ndarray]:
         yield frame
     if not count:
         raise UserError(f"{source}: no video that can be read; convert it to .mp4")
+
+
+def _check_whole(path: pathlib.Path, count: int) -> None:
+    """OSError where frames are missing, of which OpenCV's writer says nothing; players may count one or two less."""
+    import cv2
+
+    written, found = cv2.VideoCapture(str(path)), 0
+    try:
+        while written.grab():
+            found += 1
+    finally:
+        written.release()
+    if count - found > max(2, count // 100):
+        raise OSError(errno.ENOSPC, f"{found} of {count} frames were kept; is the disk full?")
 
 
 def _as_colour(image: np.ndarray, source: pathlib.Path) -> np.ndarray:

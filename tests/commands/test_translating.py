@@ -6,6 +6,7 @@ import pathlib
 import re
 import subprocess
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ from commands.joined_runs import open_named
 from commands.translating import TranslatingSession
 from data.readers import read_image, read_info
 from data.writers import write_image
-from inference import folders, time_budget
+from inference import folders, time_budget, video
 from inference.domain import Domain
 from inference.time_budget import Share, recorded_share
 from models.files import save_networks
@@ -211,18 +212,45 @@ def test_tiles_give_the_same_file(translate: Callable[..., int], tmp_path: pathl
     assert np.array_equal(read_image(tmp_path / "whole.png"), read_image(tmp_path / "tiles.png"))
 
 
-def test_a_video_is_translated_frame_by_frame(translate: Callable[..., int], tmp_path: pathlib.Path) -> None:
-    source, target = tmp_path / "in.avi", tmp_path / "out.avi"
-    writer = cv2.VideoWriter(str(source), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (48, 32))
+@pytest.fixture
+def clip(tmp_path: pathlib.Path) -> pathlib.Path:
+    """Return a video of 3 frames of 48x32, 10 a second."""
+    writer = cv2.VideoWriter(str(tmp_path / "in.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (48, 32))
     if not writer.isOpened():
         pytest.skip("this OpenCV writes no video")
     for seed in range(3):
         writer.write(noise(32, 48, seed=seed))
     writer.release()
-    assert translate(source, target) == 0
-    capture = cv2.VideoCapture(str(target))
+    return tmp_path / "in.avi"
+
+
+def test_a_video_is_translated_frame_by_frame(translate: Callable[..., int], clip: pathlib.Path) -> None:
+    assert translate(clip, clip.with_name("out.avi")) == 0
+    capture = cv2.VideoCapture(str(clip.with_name("out.avi")))
     assert (capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)) == (3, 10)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.avi", "out.avi"]
+    assert sorted(p.name for p in clip.parent.iterdir()) == ["in.avi", "out.avi"]
+
+
+class FullDisk:
+    """What OpenCV's writer is where the disk is full: it says nothing."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        path.touch()
+
+    def write(self, frame: np.ndarray) -> None:
+        pass
+
+    def release(self) -> None:
+        pass
+
+
+def test_a_video_that_is_not_whole_is_none(
+    translate: Callable[..., int], clip: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(video, "_writer", lambda path, rate, shape, target: FullDisk(path))
+    assert translate(clip, clip.with_name("out.avi")) == 1
+    assert "in.avi: nothing can be written to" in (shown := capsys.readouterr().err) and "0 of 3 frames" in shown
+    assert [path.name for path in clip.parent.iterdir()] == ["in.avi"]
 
 
 @pytest.mark.parametrize(

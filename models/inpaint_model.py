@@ -21,7 +21,7 @@ from models.gan_losses import GANLosses, Holes, present, refuse_discriminator_fl
 from models.losses import GAN_MODES
 from models.losses.holes import feature_distance, total_variation, weighted_l1
 from models.losses.mix import MixOptions, ReconstructionMix
-from models.losses.pixel import l1, mse
+from models.losses.pixel import blanked, l1, mse
 from models.networks import DISCRIMINATORS, GENERATORS
 from models.networks.holes import continue_smoothly, fill_holes, split_holes
 from models.options import DiscriminatorOptions
@@ -221,25 +221,26 @@ class Inpaint(TranslationModel):
         )
 
     def loss_D(self, batch: Batch, images: Images) -> Losses:
-        real, fake = self.gan.loss_D(batch["B"], self._shown(images), hole=_hole(batch))
+        real, fake = self.gan.loss_D(_true(batch), self._shown(batch, images), hole=_hole(batch))
         return {"D_real": real, "D_fake": fake}
 
     def penalty_D(self, batch: Batch, images: Images) -> Losses:
-        return present({"D_gp": self.gan.penalty(batch["B"], self._shown(images), hole=_hole(batch))})
+        return present({"D_gp": self.gan.penalty(_true(batch), self._shown(batch, images), hole=_hole(batch))})
 
     def lazy_penalty_D(self, batch: Batch, images: Images) -> Losses:
-        return {"D_R1": self.gan.r1(batch["B"], hole=_hole(batch))}
+        return {"D_R1": self.gan.r1(_true(batch), hole=_hole(batch))}
 
     def loss_G(self, batch: Batch, images: Images) -> Losses:
         made, target, losses = images["made_B"], batch["B"], Losses()
         if self.options.lambda_GAN:
-            adversarial, matching = self.gan.loss_G(self._shown(images), target, hole=_hole(batch))
+            adversarial, matching = self.gan.loss_G(self._shown(batch, images), _true(batch), hole=_hole(batch))
             losses = present({"G_GAN": self.options.lambda_GAN * adversarial, "G_FM": matching})
         losses |= self.reconstruction(made, target, batch.get("B_mask"))
         losses |= self._pixel_terms(batch, made)
         if "coarse_B" in images:
             losses["G_coarse"] = self.options.lambda_coarse * self._coarse(batch, images["coarse_B"])
-        losses |= {name: weight * distance(made, target) for name, (weight, distance) in self.distances.items()}
+        known = blanked(made, batch.get("B_mask"))
+        losses |= {name: weight * distance(known, _true(batch)) for name, (weight, distance) in self.distances.items()}
         if self.options.lambda_TV:
             losses["G_TV"] = self.options.lambda_TV * total_variation(images["fake_B"])
         return losses
@@ -264,8 +265,13 @@ class Inpaint(TranslationModel):
             found.append(self.options.lambda_L1 * l1(coarse, batch["B"], batch.get("B_mask")))
         return torch.stack(found).sum() if found else coarse.sum() * 0
 
-    def _shown(self, images: Images) -> Tensor:
-        return images["made_B" if self.options.judge == "output" else "fake_B"]
+    def _shown(self, batch: Batch, images: Images) -> Tensor:
+        return blanked(images["made_B" if self.options.judge == "output" else "fake_B"], batch.get("B_mask"))
+
+
+def _true(batch: Batch) -> Tensor:
+    """Return the target, blank where it is unknown, as what is made is where both are looked at as a whole."""
+    return blanked(batch["B"], batch.get("B_mask"))
 
 
 def _hole(batch: Batch) -> Tensor:

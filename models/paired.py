@@ -8,6 +8,7 @@ from models.base import Batch, Images, Losses, Phase, TranslationModel
 from models.builder import Builder
 from models.gan_losses import GANLosses, present, refuse_discriminator_flags
 from models.losses.mix import ReconstructionMix
+from models.losses.pixel import blanked
 from models.options import PairedOptions
 from util.errors import UserError
 
@@ -55,12 +56,12 @@ class PairedGAN(TranslationModel):
 
     def loss_D(self, batch: Batch, images: Images) -> Losses:
         batch = self.view(batch)
-        real, fake = self.gan.loss_D(_true(batch), images["fake_B"], self._condition(batch))
+        real, fake = self.gan.loss_D(_true(batch), _made(batch, images), self._condition(batch))
         return {"D_real": real, "D_fake": fake}
 
     def penalty_D(self, batch: Batch, images: Images) -> Losses:
         batch = self.view(batch)
-        return present({"D_gp": self.gan.penalty(_true(batch), images["fake_B"], self._condition(batch))})
+        return present({"D_gp": self.gan.penalty(_true(batch), _made(batch, images), self._condition(batch))})
 
     def lazy_penalty_D(self, batch: Batch, images: Images) -> Losses:
         batch = self.view(batch)
@@ -70,7 +71,7 @@ class PairedGAN(TranslationModel):
         losses: Losses = {}
         batch, fake = self.view(batch), images["fake_B"]
         if self.options.lambda_GAN:
-            adversarial, matching = self.gan.loss_G(fake, _true(batch), self._condition(batch))
+            adversarial, matching = self.gan.loss_G(_made(batch, images), _true(batch), self._condition(batch))
             losses = present({"G_GAN": self.options.lambda_GAN * adversarial, "G_FM": matching})
         return losses | self.reconstruction(fake, batch["B"], batch.get("B_mask"))
 
@@ -80,4 +81,9 @@ class PairedGAN(TranslationModel):
 
 def _true(batch: Batch) -> Tensor:
     """Return what the discriminator sees as true: where distances are to a sharpened target, that from before."""
-    return batch.get("B_plain", batch["B"])
+    return blanked(batch.get("B_plain", batch["B"]), batch.get("B_mask"))
+
+
+def _made(batch: Batch, images: Images) -> Tensor:
+    """Return what it sees as made; what is unknown of the target must not tell the two apart."""
+    return blanked(images["fake_B"], batch.get("B_mask"))

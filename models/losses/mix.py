@@ -13,15 +13,11 @@ if TYPE_CHECKING:  # --help reads the options of this file
 
 
 class Term(NamedTuple):
-    """A distance with its weight; ``masks`` where it can leave pixels out."""
+    """A distance with its weight; ``masks`` where it can leave pixels out itself."""
 
     weight: float
     distance: Callable[..., Tensor]
     masks: bool = False
-
-    def __call__(self, output: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
-        """Return the weighted distance."""
-        return self.weight * (self.distance(output, target, mask) if self.masks else self.distance(output, target))
 
 
 @dataclass(frozen=True)
@@ -63,8 +59,17 @@ class ReconstructionMix:
         self.terms = _terms(options) | _perceptual_terms(options)
 
     def __call__(self, output: Tensor, target: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
-        """Return each term times its weight; pixels where ``mask`` (N,1,H,W) is zero do not count in pixel terms."""
-        return {name: term(output, target, mask) for name, term in self.terms.items()}
+        """Return each term times its weight.
+
+        Pixels where ``mask`` (N,1,H,W) is zero do not count, or count as equal.
+        """
+        from models.losses.pixel import blanked
+
+        known = blanked(output, mask), blanked(target, mask)
+        return {
+            name: term.weight * (term.distance(output, target, mask) if term.masks else term.distance(*known))
+            for name, term in self.terms.items()
+        }
 
 
 def _terms(options: MixOptions) -> dict[str, Term]:

@@ -32,6 +32,14 @@ def charbonnier(prediction: Tensor, target: Tensor, mask: Tensor | None = None, 
     return _masked_mean(prediction, target, mask, lambda d: (d.square() + eps * eps).sqrt() - eps)
 
 
+def blanked(image: Tensor, mask: Tensor | None) -> Tensor:
+    """Return (N,C,H,W) with -1, as data sets leave it, where ``mask`` (N,1,H,W) is zero; as it is without a mask.
+
+    What looks at more than single pixels, a network or a window, then sees no difference of two images there.
+    """
+    return image if mask is None else torch.where(mask != 0, image, -torch.ones_like(image))
+
+
 def _masked_mean(
     prediction: Tensor, target: Tensor, mask: Tensor | None, distance: Callable[[Tensor], Tensor]
 ) -> Tensor:

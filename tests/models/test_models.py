@@ -204,6 +204,30 @@ def test_masked_pixels_do_not_count(tiny: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("pix2pix", ["--gan_mode", "wgangp", "--lambda_FM", "1", "--lambda_SSIM", "1"]),
+        ("inpaint", ["--gan_mode", "wgangp", "--lambda_FM", "1", "--judge", "output"]),
+    ],
+)
+def test_no_player_learns_from_pixels_whose_target_is_unknown(name: str, words: list[str], tiny: list[str]) -> None:
+    model, data = make(name, tiny, *words), batch(name)
+    mask = torch.ones(1, 1, 32, 32)
+    mask[..., 6:20, 8:22] = 0
+    label = "fake_B" if name == "pix2pix" else "made_B"
+    images = model(data)
+    spoiled = images | {label: torch.where(mask > 0, images[label], 5.0)}
+    blank = data | {"B": torch.where(mask > 0, data["B"], -1.0), "B_mask": mask}
+    with sample_noise([4]):
+        costs = [
+            {name: value for phase in model.phases() for name, value in phase.loss(blank, made).items()}
+            | next(phase.penalty(blank, made) for phase in model.phases() if phase.penalty)
+            for made in (images, spoiled)
+        ]
+    torch.testing.assert_close(costs[1], costs[0])
+
+
+@pytest.mark.parametrize(
     ("name", "words", "part"),
     [
         ("cycle_gan", ["--input_nc", "1"], "--lambda_identity 0"),

@@ -526,6 +526,12 @@ def test_a_pair_whose_sizes_differ_is_named_before_anything_is_written(
         runs.test("pix", tmp_path / "two", "--dir_A", "a", "--dir_B", "b")
 
 
+def test_an_output_that_would_stay_empty_is_refused(runs: Runs, aligned: pathlib.Path) -> None:
+    runs.make("pix", aligned, "--model", "pix2pix")
+    with pytest.raises(UserError, match="--output out: only with --input"):
+        runs.test("pix", aligned, "--output", "out")
+
+
 def test_a_wrong_network_flag_is_one_clear_line(
     runs: Runs, aligned: pathlib.Path, script: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:

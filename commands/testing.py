@@ -46,7 +46,7 @@ class TestingSession:
     def __init__(self, options: Options) -> None:
         self.options, values = options, options.values
         if values["output"] is not None:
-            raise UserError(f"--output {values['output']}: only with --input; results of --dataroot lie in --results_dir")
+            raise UserError(f"--output {values['output']}: only with --input; those of --dataroot go to --results_dir")
         self.run_folder = folder_of(options)
         print(format_options(options, everything=values["dry_run"] or values["verbose"]), end="")
         self.ranks = join_ranks(choose_device(values["gpu_ids"]))

@@ -102,7 +102,7 @@ def _tiff_blocks(path: pathlib.Path) -> Iterator[Block]:
 
     with tifffile.TiffFile(path) as tiff:
         page = tiff.pages.first
-        if page.is_memmappable:
+        if page.is_memmappable and (page.planarconfig == 1 or page.samplesperpixel == 1):
             yield from _uncompressed(path, page)
             return
         for values, (sample, _, top, left, _), _ in page.segments(maxworkers=1):

@@ -102,6 +102,14 @@ def test_tiff_by_strips_and_tiles(
     assert np.array_equal(read_image(tmp_path / "y.tif"), image)
 
 
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_planes_stored_apart_are_refused_and_not_mixed_up(tmp_path: pathlib.Path, compression: str | None) -> None:
+    planes = photo((40, 30, 3)).transpose(2, 0, 1)
+    tifffile.imwrite(tmp_path / "x.tif", planes, photometric="rgb", planarconfig="separate", compression=compression)
+    with pytest.raises(UserError, match="separate planes; save it interleaved"):
+        list(read_blocks(tmp_path / "x.tif"))
+
+
 def test_big_endian_tiff_and_npy(tmp_path: pathlib.Path) -> None:
     image = photo((300, 20, 3), "uint16")
     tifffile.imwrite(tmp_path / "x.tif", image, photometric="rgb", byteorder=">", metadata=None)

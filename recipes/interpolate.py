@@ -1,6 +1,7 @@
 """Mix the weights of a network trained by distance with those it became as a GAN (arXiv:1809.00219).
 
-``python -m recipes.interpolate rrdb_x4/latest_net_G.pth esrgan_x4/latest_net_G.pth --alpha 0.8 --out mixed_x4.pth``
+    python -m recipes.interpolate checkpoints/rrdb_x4/latest_net_G.pth checkpoints/esrgan_x4/latest_net_G.pth
+        --alpha 0.8 --out checkpoints/mixed_x4/latest_net_G.pth
 
 0 gives the first file's weights, 1 the second's. Written into a folder of its own as ``latest_net_G.pth``, the result
 is a run that test.py opens by its name.

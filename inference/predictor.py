@@ -27,7 +27,6 @@ from util.device import arithmetic
 from util.errors import UserError
 from util.noise import sample_noise
 
-TEST_NORMS = ("auto", "batch", "running")
 UNCERTAINTY = "uncertainty"
 
 

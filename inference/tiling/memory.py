@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from util.errors import UserError
@@ -186,8 +186,3 @@ def is_out_of_memory(error: BaseException) -> bool:
 def human(count: float) -> str:
     """Return bytes as people write them: 2.3 GB, 410 MB."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(1, round(count / 1e6))} MB"
-
-
-def weights_bytes(network: nn.Module) -> int:
-    """Return the bytes of a network's weights."""
-    return sum(parameter.nbytes for parameter in network.parameters())

@@ -27,11 +27,6 @@ class Scratch:
         self._file: BinaryIO | None = None if folder is None else _temporary(folder)
         self._pixel = channels * self.dtype.itemsize
 
-    @property
-    def nbytes(self) -> int:
-        """Return the size in bytes."""
-        return self.height * self.width * self._pixel
-
     def read(self, box: Box) -> np.ndarray:
         """Return a copy of the values within a box, height x width x channels."""
         if self._array is not None:

@@ -121,6 +121,12 @@ class SizeCheck:
             return
         (height, width), (target_height, target_width) = sizes
         path = next(iter(batch.get("A_paths", [])), "a training image")
+        if self._failing(*self._sizes(height, width)) is None and self.scale == 1:
+            raise UserError(
+                f"{path}: {width}x{height} pixels, but the image of B that comes with it has "
+                f"{target_width}x{target_height}, and these losses compare both; use --preprocess resize_and_crop, or "
+                "another --gan_mode, without --lambda_FM"
+            )
         if self._failing(*self._sizes(height, width)) is None:
             raise UserError(
                 f"--scale {self.scale}: {path} becomes {self.scale * width}x{self.scale * height} pixels, but its "

@@ -18,6 +18,7 @@ from torch import Tensor
 from models.losses import GAN_MODES
 from models.networks.norms import mean_over_ranks
 from models.networks.outputs import DiscriminatorOutput
+from util.errors import UserError
 from util.noise import rand
 from util.option import option
 from util.precision import widened
@@ -40,7 +41,16 @@ def gradient_penalty(discriminator: Callable[[Tensor], Outputs], real: Tensor, f
         discriminator: maps (N,C,H,W) to outputs; it is run once and must allow a second derivative.
         real: (N,C,H,W) the true images.
         fake: (N,C,H,W) the made images; no gradient flows into either.
+
+    Raises:
+        UserError: the two are of different sizes.
     """
+    if real.shape != fake.shape:
+        (height, width), (other_height, other_width) = real.shape[2:], fake.shape[2:]
+        raise UserError(
+            f"--gan_mode wgangp mixes real and generated images, here of {width}x{height} and "
+            f"{other_width}x{other_height} pixels: use --preprocess resize_and_crop, or another --gan_mode"
+        )
     weight = rand(real, (1, 1, 1), "gradient penalty").to(real.dtype)
     mixed = torch.lerp(fake.detach(), real.detach(), weight).requires_grad_(True)
     squares = [_squared_slope(output.logits, mixed) for output in discriminator(mixed)]

@@ -143,6 +143,15 @@ def test_a_loss_that_cannot_take_the_channels_says_so(tmp_path: pathlib.Path) ->
         check.square("crop_size", 48)
 
 
+@pytest.mark.parametrize("words", ["--gan_mode relativistic", "--lambda_FM 1"])
+def test_partners_of_another_size_are_refused_where_losses_compare_them(words: str) -> None:
+    check = size_check("--model", "cycle_gan", "--netG", "resnet_6blocks", "--preprocess", "none", *words.split())
+    pair = batch(32, 32) | {"B": torch.zeros(1, 3, 48, 40)}
+    with pytest.raises(UserError, match="a.png: 32x32 pixels, but the image of B .* 40x48, and these losses compare"):
+        check.batch(pair)
+    size_check("--model", "cycle_gan", "--netG", "resnet_6blocks", "--preprocess", "none").batch(pair)
+
+
 def test_targets_are_cut_with_their_odd_inputs() -> None:
     words = "--model sr --netG rrdb --n_blocks 1 --scale 2 --crop_size 50"
     size_check(*words.split()).batch(batch(25, 25, target=2))

@@ -13,6 +13,7 @@ from models.networks.norms import InstanceNorm2d
 from models.networks.outputs import DiscriminatorOutput
 from models.networks.patchgan import PatchDiscriminator
 from tests.models.networks.small import small
+from util.errors import UserError
 
 MODES = GAN_MODES.names()
 
@@ -146,3 +147,8 @@ def test_penalty_trains_every_discriminator_and_leaves_the_images_alone(name: st
     loss("wgangp").penalty(network, real, fake).backward()
     assert real.grad is None and fake.grad is None
     assert any(p.grad is not None and p.grad.any() for p in network.parameters())
+
+
+def test_images_of_different_sizes_have_nothing_between_them() -> None:
+    with pytest.raises(UserError, match="here of 8x4 and 6x5 pixels: use --preprocess resize_and_crop, or another"):
+        gradient_penalty(linear(1.0, 1), torch.zeros(1, 3, 4, 8), torch.zeros(1, 3, 5, 6))

@@ -69,6 +69,11 @@ class GANLosses:
     ) -> tuple[Tensor, Tensor | None]:
         """Return the adversarial loss of the generator, and feature matching where it is weighted."""
         compares, weight = self.adversarial.needs_real, self.options.lambda_FM
+        if weight and fake.shape != real.shape:
+            raise UserError(
+                f"--lambda_FM {weight:g} compares real and generated images place by place, but their sizes differ: "
+                "use --preprocess resize_and_crop, or --lambda_FM 0"
+            )
         images = (fake, real) if compares or weight else (fake,)
         outputs = self._outputs(*images, condition=condition, hole=hole)
         matching = weight * self.matching(*outputs) if weight else None

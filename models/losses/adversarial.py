@@ -167,7 +167,12 @@ class Relativistic(AdversarialLoss):
 
 
 def _compare(better: Outputs, worse: Outputs) -> Tensor:
-    pairs = zip(better, worse, strict=True)
+    pairs = list(zip(better, worse, strict=True))
+    if any(high.logits.shape != low.logits.shape for high, low in pairs):
+        raise UserError(
+            "--gan_mode relativistic compares real and generated images place by place, but their sizes differ: use "
+            "--preprocess resize_and_crop, or --gan_mode relativistic_average"
+        )
     terms = [F.softplus(widened(low.logits) - widened(high.logits)).mean() for high, low in pairs]
     return torch.stack(terms).mean()
 

@@ -139,6 +139,13 @@ def test_two_kinds_of_r1_are_refused(tiny: Words) -> None:
     assert make(tiny, *words, "--hole_R1", "0").phases()[0].lazy_penalty is not None
 
 
+def test_features_of_images_of_other_sizes_are_not_compared(tiny: Words) -> None:
+    model, data = make(tiny, "--model", "semi", "--lambda_FM", "1"), batch()
+    data["U"] = data["A"][..., :24]
+    with pytest.raises(UserError, match="--lambda_FM 1 compares .* sizes differ: use --preprocess resize_and_crop, or"):
+        updater(model).step(data, 0)
+
+
 @pytest.mark.parametrize("mode", ["hole_patches", "soft_mask"])
 def test_modes_that_look_at_holes_are_refused_where_there_are_none(tiny: Words, mode: str) -> None:
     with pytest.raises(UserError, match="looks at holes"):

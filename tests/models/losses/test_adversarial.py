@@ -152,3 +152,7 @@ def test_penalty_trains_every_discriminator_and_leaves_the_images_alone(name: st
 def test_images_of_different_sizes_have_nothing_between_them() -> None:
     with pytest.raises(UserError, match="here of 8x4 and 6x5 pixels: use --preprocess resize_and_crop, or another"):
         gradient_penalty(linear(1.0, 1), torch.zeros(1, 3, 4, 8), torch.zeros(1, 3, 5, 6))
+    large, small_one = ([DiscriminatorOutput(torch.zeros(1, 1, size, 3), [])] for size in (4, 1))
+    with pytest.raises(UserError, match="--gan_mode relativistic compares .* sizes differ.*relativistic_average"):
+        loss("relativistic").generator_loss(large, small_one)
+    assert loss("relativistic_average").generator_loss(large, small_one).isfinite()

@@ -20,6 +20,7 @@ from evaluation.table import format_number, sorted_metrics, title
 from inference.export.measure import Runner, Times, median_times, runner_of
 from inference.export.onnx_file import open_onnx
 from inference.predictor import Predictor
+from inference.tiling.informed import seen_by
 from models.files import weight_file
 from options.resolve import Options
 from options.test_options import TestOptions
@@ -91,8 +92,18 @@ def candidates(name: str, checkpoints_dir: str) -> Iterator[Candidate]:
     predictor = Predictor(model, torch.device("cpu"), test_norm=options.values["test_norm"])
     yield Candidate(name, runner_of(predictor), parameters, path.stat().st_size / 1e6)
     path = folder / "export" / f"{name}_{path.stem}_int8.onnx"  # of these weights; others may lie beside it
-    if path.is_file():
-        yield Candidate(f"{name}, int8", open_onnx(path), parameters, path.stat().st_size / 1e6)
+    if path.is_file() and not _sees_patches(network):
+        yield Candidate(f"{name}, int8", _seeing(network, open_onnx(path)), parameters, path.stat().st_size / 1e6)
+
+
+def _sees_patches(network: Any) -> bool:
+    """Return whether a network translates an image in parts, which a file of it alone does not."""
+    return bool(getattr(getattr(network, "inputs", None), "context", 0))
+
+
+def _seeing(network: Any, run: Runner) -> Runner:
+    """Return a file of a network as a function of images alone: what it sees beside them is made first."""
+    return lambda image: run(seen_by(network, image * 2 - 1) * 0.5 + 0.5)
 
 
 class TestImages:

@@ -200,7 +200,8 @@ class Updater:
         """Restore what :meth:`state_dict` returned; the given tensors are copied, never aliased."""
         if state["networks"].keys() != self.model.state_dict().keys():
             raise UserError(
-                "--continue_train: the saved run has other networks; leave out --lambda_GAN, --netD and --augment"
+                "--continue_train: the saved run has other networks; leave out --lambda_GAN, --lambda_cycle, --netD "
+                "and --augment"
             )
         self.model.load_state_dict(state["networks"])
         for name, optimizer in self.optimizers.items():

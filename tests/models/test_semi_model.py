@@ -42,6 +42,13 @@ def test_terms_follow_the_weights(tiny: list[str]) -> None:
         make(tiny, "--lambda_GAN", "0", "--lambda_cycle", "1", "--augment", "color")
 
 
+def test_a_way_back_cannot_begin_in_the_middle_of_a_training(tiny: list[str]) -> None:
+    options, computing = (OptimizerOptions(), StepOptions(), 0), Compute(torch.device("cpu"))
+    before, later = (Updater(make(tiny, "--lambda_cycle", weight), *options, computing) for weight in ("0", "1"))
+    with pytest.raises(UserError, match="--continue_train: .*has other networks; leave out .*--lambda_cycle"):
+        later.load_state_dict(before.state_dict())
+
+
 def test_the_discriminator_sees_translations_of_images_without_targets(tiny: list[str]) -> None:
     model, data = make(tiny), batch()
     discriminator, generator = model.phases()

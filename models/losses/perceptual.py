@@ -6,6 +6,7 @@ to no module and so to no state dict; it follows its input's device and computes
 
 from __future__ import annotations
 
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 
@@ -97,9 +98,12 @@ def parse_layers(words: Sequence[str]) -> dict[str, float] | None:
 def _layer_and_weight(word: str) -> tuple[str, float]:
     name, colon, weight = word.partition(":")
     try:
-        return name, float(weight) if colon else 1.0
+        number = float(weight) if colon else 1.0
     except ValueError:
-        raise UserError(f"--vgg_layers {word}: write a layer and its weight as conv5_4:0.5") from None
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise UserError(f"--vgg_layers {word}: write a layer and its weight, above 0, as conv5_4:0.5")
+    return name, number
 
 
 def _convolution(state: Mapping[str, Tensor], index: int, source: str) -> tuple[Tensor, Tensor]:

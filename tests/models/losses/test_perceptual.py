@@ -144,5 +144,6 @@ def test_the_squared_distance_is_that_of_the_features(weights: pathlib.Path) -> 
 def test_layers_are_written_with_or_without_weights() -> None:
     assert parse_layers(("conv1_2:0.1", "relu5_4")) == {"conv1_2": 0.1, "relu5_4": 1.0}
     assert parse_layers(()) is None
-    with pytest.raises(UserError, match="--vgg_layers conv5_4:much: write a layer"):
-        parse_layers(("conv5_4:much",))
+    for weight in ("much", "-1", "0", "nan"):
+        with pytest.raises(UserError, match=f"--vgg_layers conv5_4:{weight}: write a layer"):
+            parse_layers((f"conv5_4:{weight}",))

@@ -30,10 +30,10 @@ def written(folder: pathlib.Path, fix: str) -> Iterator[None]:
     """Let a folder that takes no more files be one line, which ends with what to do about it."""
     try:
         yield
-    except BrokenPipeError:  # of what is printed
+    except ConnectionError:  # of what is printed, or of another process
         raise
     except OSError as error:
-        raise UserError(f"{folder}: cannot be written to ({error.strerror}); {fix}") from None
+        raise UserError(f"{folder}: cannot be written to ({error.strerror or error}); {fix}") from None
 
 
 class ResultLog:

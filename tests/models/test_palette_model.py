@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import DDIMScheduler
 from PIL import Image
 from torch import Tensor
 
@@ -79,6 +80,26 @@ def test_who_tells_the_truth_leaves_no_noise_in_any_number_of_steps(
     monkeypatch.setattr(network, "_denoised", truth)
     torch.testing.assert_close(network(target), target, atol=1e-3, rtol=0)
     assert len(asked) == steps and asked == sorted(asked), "ever less noise"
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize(("kind", "called"), [("epsilon", "epsilon"), ("image", "sample"), ("v", "v_prediction")])
+def test_steps_that_divide_the_levels_are_those_of_the_library(
+    kind: str, called: str, eta: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["--prediction", kind, "--sampling_steps", "10", "--diffusion_steps", "50", "--sampling_eta", str(eta)]
+    network, noise = make(*words, train=False).diffusion, torch.randn(2, 3, 16, 24)
+    monkeypatch.setattr(network, "_settled", lambda like, place: noise)
+    monkeypatch.setattr(network, "_denoised", lambda condition, noisy, level: 0.3 * noisy + 0.2 * condition)
+    theirs = DDIMScheduler(
+        50, 0.1 / 50, 20 / 50, "linear", prediction_type=called, clip_sample=True, timestep_spacing="trailing"
+    )
+    theirs.set_timesteps(10)
+    x = noise
+    for time in theirs.timesteps:
+        guess = 0.3 * x + 0.2 * images()
+        x = theirs.step(guess, time, x, eta, use_clipped_model_output=True, variance_noise=noise).prev_sample
+    torch.testing.assert_close(network(images()), x.clamp(-1, 1), atol=1e-4, rtol=0)
 
 
 def test_noise_has_the_share_that_the_clock_says(monkeypatch: pytest.MonkeyPatch) -> None:

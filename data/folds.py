@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 from util.errors import UserError
@@ -37,14 +38,22 @@ def ranked(groups: Iterable[str], seed: int) -> list[str]:
 
 
 def fold_of(groups: Iterable[str], folds: int, seed: int) -> dict[str, int]:
-    """Return the fold of every group, from 1; the folds' numbers of groups differ by one at most.
+    """Return the fold of every group, from 1: the largest first, each goes where there are fewest images.
+
+    Args:
+        groups: that of each image; equally large ones are spread evenly.
 
     Raises:
         UserError: fewer than two folds, or fewer groups than folds.
     """
-    order = ranked(groups, seed)
+    sizes = Counter(groups)
+    order = sorted(ranked(sizes, seed), key=lambda group: -sizes[group])
     if folds < 2:
         raise UserError(f"--folds {folds}: give 2 or more")
     if len(order) < folds:
         raise UserError(f"--folds {folds}: there are only {len(order)} group(s) of images; use fewer folds")
-    return {group: place % folds + 1 for place, group in enumerate(order)}
+    filled, found = [0] * folds, dict[str, int]()
+    for group in order:
+        found[group] = filled.index(min(filled)) + 1
+        filled[found[group] - 1] += sizes[group]
+    return found

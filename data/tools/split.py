@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
         test = images_in(existing_folder("--match", args.match), "images to match")
         side = next(iter(files))
         phases = rematch(phases, dict(zip(files[side], groups[side], strict=True)), test, args.seed)
-    plans = {"": phases} if args.folds is None else _folds(phases, args.folds, args.seed)
+    plans = {"": phases} if args.folds is None else _folds(names, phases, args.folds, args.seed)
     _write(root, out, files, groups, plans, args.link)
     for place, plan in plans.items():
         _report(out / place, files, groups, plan, folders)
@@ -68,9 +68,9 @@ def _beside(root: pathlib.Path) -> pathlib.Path:
     return (root if root.name else root.absolute()).with_name(f"{root.resolve().name}_split")  # "." has no name
 
 
-def _folds(phases: Mapping[str, str], count: int, seed: int) -> dict[str, dict[str, str]]:
+def _folds(names: Sequence[str], phases: Mapping[str, str], count: int, seed: int) -> dict[str, dict[str, str]]:
     """Return the phases of every group in each fold's folder; the test images are the same in all."""
-    folds = fold_of([group for group, phase in phases.items() if phase == "train"], count, seed)
+    folds = fold_of([group for group in names if phases[group] == "train"], count, seed)
     return {
         f"fold_{number}": {g: "val" if folds.get(g) == number else phase for g, phase in phases.items()}
         for number in range(1, count + 1)

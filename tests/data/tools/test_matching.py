@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import pathlib
 import sys
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -88,6 +89,20 @@ def test_folds_validate_every_group_once_and_share_the_test_images(call, tmp_pat
         assert not sources & {name[:3] for name in listing(fold / "train")}
         assert listing(fold / "test") == listing(folds[0] / "test") and len(listing(fold)) == 22
     assert f"--dataroot {folds[2]}" in capsys.readouterr().out
+
+
+def test_folds_hold_equally_many_images_where_sources_have_different_numbers() -> None:
+    names = [f"s{source}" for source in range(12) for _ in range(1 + source % 5)]
+    for seed in range(5):
+        folds = fold_of(names, 3, seed)
+        assert Counter(folds[name] for name in names) == {1: 11, 2: 11, 3: 11}
+
+
+def test_split_weighs_sources_by_their_images(call, tmp_path: pathlib.Path) -> None:
+    for source, count in enumerate([4, 1, 1, 1, 1]):
+        flat(tmp_path / "in" / f"s{source}", [9] * count)
+    call("split", "--dataroot", tmp_path / "in", "--folds", 2, "--test_fraction", 0, "--group_by", r"s\d")
+    assert [len(listing(tmp_path / f"in_split/fold_{number}/val")) for number in (1, 2)] == [4, 4]
 
 
 def test_folds_depend_on_names_and_seed_alone() -> None:

@@ -50,9 +50,12 @@ class Problems:
         if channels != sample.channels:
             self.note(f"wrong number of channels, {channels} in place of {sample.channels}", [name])
 
-    def lines(self, count: int) -> list[str]:
-        """Return one line for each kind of problem."""
-        return [f"{kind}: {len(names)} of {count} images, first {names[0]}" for kind, names in self.found.items()]
+    def lines(self, count: int, totals: Mapping[str, int]) -> list[str]:
+        """Return one line for each kind of problem; ``totals`` has kinds that are not of ``count`` images."""
+        return [
+            f"{kind}: {len(names)} of {totals.get(kind, count)} images, first {names[0]}"
+            for kind, names in self.found.items()
+        ]
 
 
 def read_expected(text: str) -> Expected:

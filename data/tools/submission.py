@@ -47,6 +47,8 @@ def run(args: argparse.Namespace) -> None:
     """Convert, check and write; UserError where anything does not fit, or for bad values."""
     folder = existing_folder("--results", args.results)
     expected = read_expected(args.expected) if args.expected else None
+    if args.size == "sample" and not (expected and expected.samples):
+        raise UserError("--size sample: --expected names no images to take it from; give WIDTHxHEIGHT, such as 48x72")
     files = find_results(folder, args.label)
     problems = Problems()
     names = _match(files, expected, problems, f".{args.format or 'png'}" if not expected or args.format else None)
@@ -58,7 +60,8 @@ def run(args: argparse.Namespace) -> None:
         problems.check(name, converted, sample)
         if not problems.found:
             contents[name] = encode(converted, name)
-    for line in problems.lines(len(names)):
+    totals = {"missing": len(expected.names) if expected else 0, "surplus": len(files)}
+    for line in problems.lines(len(names), totals):
         print(line, file=sys.stderr)
     if problems.found:
         raise UserError(f"--results {folder}: {len(problems.found)} kind(s) of problems, so {args.out} is not written")

@@ -89,8 +89,8 @@ def test_each_kind_of_problem_is_one_line_and_nothing_is_written(
         submit(monkeypatch, results, "--expected", sample, "--bit_depth", 16, "--factor", 100)
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
-        "missing: 2 of 2 images, first s7.png",
-        "surplus: 1 of 2 images, first s2",
+        "missing: 2 of 4 images, first s7.png",
+        "surplus: 1 of 3 images, first s2",
         "wrong depth, uint16 in place of uint8 (--bit_depth): 2 of 2 images, first s0.png",
         "wrong number of channels, 1 in place of 3: 2 of 2 images, first s0.png",
         "values beyond uint16: 1 of 2 images, first s1.png",
@@ -114,6 +114,7 @@ def test_lists_of_names(
     [
         (["--label", "fake"], "--label fake: no such images in"),
         (["--size", "12"], "--size 12: give WIDTHxHEIGHT"),
+        (["--size", "sample"], "--size sample: --expected names no images"),
         (["--expected", "nowhere.zip"], "--expected nowhere.zip: no such folder or file"),
     ],
 )

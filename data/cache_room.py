@@ -15,7 +15,7 @@ from torch.utils.data import get_worker_info
 
 from util.files import atomic_file
 
-_FREE_SHARE = 0.05  # of the disk is left to others
+_FREE_SHARE, _FREE_BYTES = 0.05, 5e9  # of the disk, the smaller of the two is left to others
 _PAUSE = 60.0  # seconds before a full cache is looked through again
 _ABANDONED = 3600.0  # seconds after which an unfinished file is the rest of a crash
 _LEDGER, _LOCK = "used_bytes", ".lock"
@@ -43,11 +43,12 @@ class Room:
             used = self.used()
             if used + size > self.limit:
                 used = self._shrink(size)
-            fits = used + size <= self.limit and self._disk_has(size)
-            yield fits
-            write_ledger(self.folder, used + size * fits)
-        if not fits:
-            self.close("is full; images beyond --cache_limit are decoded each time", _PAUSE)
+            full = "is full; images beyond --cache_limit are decoded each time" if used + size > self.limit else ""
+            full = full or self._disk_is_full(size)
+            yield not full
+            write_ledger(self.folder, used + size * (not full))
+        if full:
+            self.close(full, _PAUSE)
 
     def close(self, reason: str, seconds: float = float("inf")) -> None:
         """Refuse new entries for some time, and say why, once."""
@@ -76,9 +77,12 @@ class Room:
                 used -= length
         return used
 
-    def _disk_has(self, size: int) -> bool:
+    def _disk_is_full(self, size: int) -> str:
+        """Return why the disk takes no ``size`` bytes more; empty where it does."""
         disk = shutil.disk_usage(self.folder)
-        return disk.free - size > _FREE_SHARE * disk.total
+        if disk.free - size > min(_FREE_SHARE * disk.total, _FREE_BYTES):
+            return ""
+        return f"takes no more: its disk has only {disk.free / 1e9:.1f} GB left; images are decoded each time"
 
 
 def entries(folder: pathlib.Path) -> Iterator[tuple[float, int, str]]:

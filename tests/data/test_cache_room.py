@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -71,12 +72,17 @@ def test_a_lost_or_wrong_note_is_replaced_by_a_count(tmp_path: pathlib.Path) -> 
         (tmp_path / "used_bytes").unlink()
 
 
-def test_a_nearly_full_disk_is_left_to_others(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Disk:
-        free, total = 6 * SIZE, 100 * SIZE
-
-    monkeypatch.setattr("shutil.disk_usage", lambda _: Disk)
+@pytest.mark.parametrize(("free", "total"), [(6 * SIZE, 100 * SIZE), (5e9 + SIZE, 4e12)], ids=["small", "large"])
+def test_a_nearly_full_disk_is_left_to_others(
+    free: float,
+    total: float,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free, total=total))
     assert _claim(Room(tmp_path, 1e9), SIZE // 2) and not _claim(Room(tmp_path, 1e9), 2 * SIZE)
+    assert f"its disk has only {free / 1e9:.1f} GB left" in capsys.readouterr().err
 
 
 def test_what_a_crash_left_is_cleared_away_after_an_hour(tmp_path: pathlib.Path) -> None:

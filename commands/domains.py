@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from commands.build import build_dataset
@@ -14,6 +14,8 @@ from inference.domains import Domains
 from options.resolve import COMMAND_LINE, Options
 from options.saved import recorded
 from util.errors import UserError
+
+_SPLITS = ("folds", "fold", "val_fraction", "split_seed", "group_by")  # flags that decide who holds out what
 
 
 def open_data(options: Options, saved: Mapping[str, Domain], sides: Mapping[str, str]) -> tuple[Any, Domains]:
@@ -51,6 +53,24 @@ def tell_of_split(options: Options, folder: pathlib.Path, dataset: Any) -> None:
         print(
             f"note: --dataroot {values['dataroot']}: {len(dataset)} of its {count} images, the part that a training "
             "on it holds out; --phase all takes every one",
+            file=sys.stderr,
+        )
+
+
+def tell_of_folds(members: Sequence[Options], folder: pathlib.Path, dataset: Any) -> None:
+    """Say so where runs that are joined were trained on images that the first of them holds out."""
+    first = members[0].values
+    if first["phase"] in ("train", "all") or not _is_trained_on(first["dataroot"], folder):
+        return
+    images, trained = set(dataset.names), []
+    for own in members[1:]:
+        if any(own.values[name] != first[name] for name in _SPLITS):
+            held_out = set(build_dataset(own, train=False, ranges=dataset.ranges).names)
+            trained += [own.values["name"]] if images - held_out else []
+    if trained:
+        print(
+            f"note: {first['name']} holds these images out, but {', '.join(trained)} trained on some of them, so that "
+            "the figures flatter; measure each run alone, or all on images that none of them has seen",
             file=sys.stderr,
         )
 

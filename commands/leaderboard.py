@@ -57,7 +57,9 @@ def _entries(name: str, runs: dict[str, pathlib.Path], tests: pathlib.Path | Non
     members = [runs[part.strip()] for part in name.split(",") if part.strip() in runs]
     facts, count = _facts(members), 0
     for path in sorted(tests.glob("*/metrics.json")) if tests else []:
-        yield Entry(name, path.parent.name, **_measured(path), **facts)
+        soup = "weights" in path.parent.name.split("_")  # all of them in one network
+        own = facts | {"parameters": _parameters(members[0])} if soup and members else facts
+        yield Entry(name, path.parent.name, **_measured(path), **own)
         count += 1
     best = _load(members[0] / BEST) if len(members) == 1 else {}
     if isinstance(best.get("value"), float | int):

@@ -30,13 +30,17 @@ Baselines = Callable[[Sequence[str]], dict[str, Row]]
 
 
 def results_folder(options: Options) -> pathlib.Path:
-    """Return ``<results_dir>/<name>/<phase>_<epoch>[_iter<N>][_<ensemble>]``."""
+    """Return ``<results_dir>/<name>/<phase>_<epoch>[_iter<N>][_<ensemble>][_x8][_mc<N>]``."""
     values = options.values
     label = f"{values['phase']}_{values['epoch']}"
     if values["load_iter"]:
         label += f"_iter{values['load_iter']}"
     if values["ensemble"]:
         label += f"_{values['ensemble']}"
+    if values["tta"] != "none":
+        label += f"_{values['tta']}"
+    if values["mc_dropout"]:
+        label += f"_mc{values['mc_dropout']}"
     return pathlib.Path(values["results_dir"]) / values["name"] / label
 
 

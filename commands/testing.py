@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 from commands.baselines import baseline_rows
 from commands.build import describe_networks
-from commands.domains import open_data, tell_of_split
+from commands.domains import open_data, tell_of_folds, tell_of_split
 from commands.joined_runs import open_named
+from commands.made_by import check_same, made_by, record
 from commands.opened_run import folder_of
 from commands.report import Report, results_folder
 from commands.result_log import written
@@ -29,6 +30,7 @@ from inference.tiling.memory import is_out_of_memory
 from inference.time_budget import fit, record_share, recorded_share, use
 from options.resolve import Options
 from options.saved import format_options, save_options
+from options.test_options import members_of
 from training.best import LABEL, describe_best
 from training.ranks import join_ranks, silence
 from training.time_budget import parse_duration
@@ -73,11 +75,13 @@ class TestingSession:
         sides = {**self.model.visuals, UNCERTAINTY: self.model.visuals.get(self.model.result, "B")}
         dataset, domains = open_data(self.options, self.opened.domains, sides)
         tell_of_split(self.options, self.run_folder, dataset)
+        tell_of_folds(members_of(self.options), self.run_folder, dataset)
         if not dataset.pairs and any(domain.luma for domain in self.opened.domains.values()):
             print("note: brightness alone; --input FOLDER --output FOLDER gives results in colour", file=sys.stderr)
         if self.ranks.first:
             with contextlib.suppress(OSError):  # the run may lie where nothing can be written
                 save_options(self.options, self.run_folder, "test")
+        self._check_taken_up()
         predictor = self.opened.predictor()
         count = min(len(dataset), values["num_test"] or sys.maxsize)
         arithmetic = self._settle(predictor, dataset, count) + self._fit(predictor, dataset, count)
@@ -101,6 +105,16 @@ class TestingSession:
                 report.finish(functools.partial(baseline_rows, self.options, dataset))
                 print(f"results: {report.folder / 'index.html'}")
         return code
+
+    def _check_taken_up(self) -> None:
+        """Note what makes the images; UserError where those that are to be kept were made otherwise."""
+        folder = results_folder(self.options)
+        now = made_by(self.options, (member.model for member in self.opened.ensemble.members))
+        if self.options.values["skip_existing"]:
+            check_same(folder, now)
+        if self.ranks.first:
+            with written(folder, "make room for it"):
+                record(folder, now)
 
     def _measurement(self, dataset: Any, domains: Domains) -> Measurement | None:
         """Return how outputs are measured, None where there is nothing to measure them against."""

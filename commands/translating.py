@@ -34,7 +34,7 @@ class TranslatingSession:
         self.work = list_work(self.source, self.target)[: values["num_test"]]
         if values["mc_dropout"]:
             _check_uncertainties(self.work)
-        self.skip_existing = values["skip_existing"]
+        self.skip_existing, self.stop = values["skip_existing"], values["on_bad_file"] == "stop"
         self.time_budget = parse_duration(values["time_budget"]) if values["time_budget"] else None
         self.translator = open_named(options).translator()
         self.ranks = join_ranks(choose_device(values["gpu_ids"]))
@@ -65,7 +65,7 @@ class TranslatingSession:
         """Yield the outcome so far after each of this process's files."""
         own = self.work[self.ranks.rank :: self.ranks.count]
         with tqdm(total=len(own), unit="image", dynamic_ncols=True, disable=None) as bar:
-            for outcome in translate_files(self.translator, own, skip_existing=self.skip_existing):
+            for outcome in translate_files(self.translator, own, skip_existing=self.skip_existing, stop=self.stop):
                 yield outcome
                 bar.update()
 

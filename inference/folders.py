@@ -91,12 +91,16 @@ def _sources(source: pathlib.Path, target: pathlib.Path) -> list[pathlib.Path]:
 
 
 def translate_files(
-    translator: Translator, work: Work, *, skip_existing: bool = False
+    translator: Translator, work: Work, *, skip_existing: bool = False, stop: bool = False
 ) -> Iterator[Outcome]:
     """Translate file by file and yield the outcome so far after each; a file that fails is named and passed over.
 
     Args:
         skip_existing: leave out files whose result is there already, as after an interruption.
+        stop: at the first file that fails.
+
+    Raises:
+        UserError: naming that file.
     """
     outcome, known = Outcome(), functools.cache(functools.partial(_only_suffix, translator))
     for source, target, named in work:
@@ -115,6 +119,8 @@ def translate_files(
         except (UserError, MemoryError) as error:
             reason = str(error) or "out of memory"
             outcome.failures.append(reason if str(source) in reason else f"{source}: {reason}")
+        if stop and outcome.failures:
+            raise UserError(outcome.failures[0])
         yield outcome
 
 

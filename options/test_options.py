@@ -140,6 +140,10 @@ class TestOptions(BaseOptions):
             raise UserError(f"--mask {values['mask']}: only with --input, for runs that fill holes (--model inpaint)")
         if values["dataroot"] is None and values["input"] is None:
             raise UserError("--dataroot is missing: name the folder of the images to translate, or one with --input")
+        if values["input"] is not None and values["aspect_ratio"] != 1:
+            raise UserError(
+                f"--aspect_ratio {values['aspect_ratio']}: only with --dataroot; results of --input keep theirs"
+            )
         if values["ensemble"] and (values["weights"] or len(run_names(values["name"])) == 1):
             raise UserError(f"--ensemble {values['ensemble']} joins runs: name several by commas, such as --name a,b")
         if values["time_budget"]:

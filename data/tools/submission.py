@@ -46,6 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Convert, check and write; UserError where anything does not fit, or for bad values."""
     folder = existing_folder("--results", args.results)
+    if pathlib.Path(args.out).suffix.lower() != ".zip":
+        raise UserError(f"--out {args.out}: submissions are zip files; name one that ends with .zip")
     expected = read_expected(args.expected) if args.expected else None
     if args.size == "sample" and not (expected and expected.samples):
         raise UserError("--size sample: --expected names no images to take it from; give WIDTHxHEIGHT, such as 48x72")

@@ -87,6 +87,30 @@ def test_a_data_set_is_measured_by_all_together(
     assert "rmse" in (tmp_path / "a,c/test_latest_mean/metrics.csv").read_text().lower()
 
 
+def test_an_ensemble_of_folds_says_who_has_seen_the_images(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(4):
+        for side in "AB":
+            write_image(tmp_path / f"data/{side}/{number}.png", IMAGE)
+    places = ["--dataroot", str(tmp_path / "data"), "--checkpoints_dir", str(tmp_path), "--gpu_ids", "-1"]
+    flags = ["--model", "template", "--netG", "srcnn", "--preprocess", "none", "--dir_A", "A", "--dir_B", "B"]
+    for number in "12":
+        words = [*places, *flags, "--folds", "2", "--fold", number, "--name", f"fold{number}"]
+        options, folder = TrainOptions().parse(words), tmp_path / f"fold{number}"
+        folder.mkdir()
+        save_options(options, folder, "train")
+        (folder / "data.json").write_text(json.dumps(describe_data(build_dataset(options, train=True))))
+        save_networks(build_model(options, train=False).networks(), folder, "latest")
+    notes = {}
+    for name in ("fold1,fold2", "fold1,fold1"):
+        words = [*places, "--results_dir", str(tmp_path / "results"), "--precision", "fp32", "--name", name]
+        assert TestingSession(TestOptions().parse(words)).run() == 0
+        notes[name] = capsys.readouterr().err
+    assert "fold1 holds these images out, but fold2 trained on some of them" in notes["fold1,fold2"]
+    assert "holds these images out" not in notes["fold1,fold1"]
+
+
 def test_runs_of_other_ranges_meet_in_file_units(runs: pathlib.Path, tmp_path: pathlib.Path) -> None:
     ranges = shutil.copytree(runs, tmp_path / "runs") / "c" / "data.json"
     saved = json.loads(ranges.read_text())

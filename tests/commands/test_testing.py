@@ -407,6 +407,31 @@ def test_an_interrupted_test_is_taken_up_where_it_stopped(
     assert kept.stat().st_mtime_ns != before, "without the flag all is done again"
 
 
+def test_only_the_same_test_is_taken_up(runs: Runs, aligned: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    runs.make("pix", aligned, "--model", "pix2pix")
+    assert runs.test("pix", aligned, "--num_test", 1) == 0
+    kept = runs.folder("pix") / "images" / "00_fake_B.png"
+    before = kept.stat().st_mtime_ns
+    assert runs.test("pix", aligned, "--skip_existing", "--num_threads", 0) == 0
+    with pytest.raises(UserError, match=r"were made with --test_norm auto, not running; leave out --skip_existing"):
+        runs.test("pix", aligned, "--skip_existing", "--test_norm", "running")
+    weights = tmp_path / "checkpoints/pix/latest_net_G.pth"
+    state = torch.load(weights, weights_only=True)
+    torch.save({key: value + 0.01 if value.is_floating_point() else value for key, value in state.items()}, weights)
+    with pytest.raises(UserError, match="were made by other weights of the run"):
+        runs.test("pix", aligned, "--skip_existing")
+    assert kept.stat().st_mtime_ns == before
+    (runs.folder("pix") / "made_by.json").write_text("{")
+    assert runs.test("pix", aligned, "--skip_existing") == 0, "older folders do not say"
+
+
+def test_averages_have_results_of_their_own(runs: Runs, aligned: pathlib.Path) -> None:
+    runs.make("pix", aligned, "--model", "pix2pix", "--netG", "resnet_6blocks", "--ngf", 2)
+    for label, words in (("", ()), ("_x8", ("--tta", "x8")), ("_mc2", ("--mc_dropout", 2))):
+        assert runs.test("pix", aligned, "--num_test", 1, *words) == 0
+        assert runs.images("pix", f"test_latest{label}")
+
+
 def test_rows_of_an_earlier_test_by_more_processes_are_gone(runs: Runs, aligned: pathlib.Path) -> None:
     runs.make("pix", aligned, "--model", "pix2pix")
     old = runs.folder("pix") / "rows.1.jsonl"
@@ -436,7 +461,7 @@ def test_a_folder_that_takes_no_results_is_one_line(runs: Runs, aligned: pathlib
     (tmp_path / "file").touch()
     runs.results = tmp_path / "file"
     for words in ([], ["--tta", "x8", "--time_budget", "1m"]):
-        with pytest.raises(UserError, match=r"file/pix/test_latest: cannot be written"):
+        with pytest.raises(UserError, match=r"file/pix/test_latest(_x8)?: cannot be written"):
             runs.test("pix", aligned, *words)
 
 
@@ -504,8 +529,8 @@ def test_an_image_too_large_to_be_read_costs_itself_alone(
 def test_dropout_left_on_gives_an_uncertainty_map(runs: Runs, aligned: pathlib.Path) -> None:
     runs.make("drops", aligned, "--model", "pix2pix", "--no_dropout", "false", "--init_gain", "0.2")
     assert runs.test("drops", aligned, "--mc_dropout", "3") == 0
-    assert runs.images("drops") == names(["00", "01"], ["real_A", "fake_B", "real_B", "uncertainty"])
-    assert runs.read("drops", "00_uncertainty.png").any()
+    assert runs.images("drops", "test_latest_mc3") == names(["00", "01"], ["real_A", "fake_B", "real_B", "uncertainty"])
+    assert read_image(runs.folder("drops", "test_latest_mc3") / "images" / "00_uncertainty.png").any()
 
 
 def test_a_folder_of_corrupt_images_is_an_error(runs: Runs, aligned: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -89,6 +89,17 @@ def test_a_folder_keeps_its_tree_goes_on_after_a_failure_and_takes_up_again(
     assert (tmp_path / "out" / "a.png").stat().st_mtime_ns == before
 
 
+def test_a_bad_file_stops_where_that_is_asked_for(translate: Callable[..., int], tmp_path: pathlib.Path) -> None:
+    for name in ("a.png", "c.png"):
+        write_image(tmp_path / "in" / name, noise(20, 24))
+    (tmp_path / "in" / "b.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"b\.png"):
+        translate(tmp_path / "in", tmp_path / "out", "--on_bad_file", "stop")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+    with pytest.raises(UserError, match=r"--aspect_ratio 2\.0: only with --dataroot"):
+        translate(tmp_path / "in", tmp_path / "out", "--aspect_ratio", "2")
+
+
 def test_what_is_there_is_left_out_without_reading_its_source(
     translate: Callable[..., int], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

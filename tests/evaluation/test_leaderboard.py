@@ -58,6 +58,14 @@ def test_runs_ensembles_and_validations_become_entries(place: pathlib.Path) -> N
     assert (new.measured, new.mean) == ("val, best", {"psnr": 27.0})
 
 
+def test_a_soup_is_one_network(place: pathlib.Path) -> None:
+    measure(place / "results/small,new/test_latest_weights", 8.0)
+    measure(place / "results/small,new/test_latest_mean", 8.0)
+    found = {(e.run, e.measured): e.parameters for e in find_entries(place / "runs", place / "results")}
+    one = found["small", "test_latest"]
+    assert found["small,new", "test_latest_weights"] == one and found["small,new", "test_latest_mean"] == 2 * one
+
+
 def test_the_parameters_are_those_of_the_generators_alone(place: pathlib.Path) -> None:
     (entry,) = (e for e in find_entries(place / "runs", place / "results") if e.run == "large")
     network = a2b.build_generator("resnet_6blocks", ngf=4, norm="batch")

@@ -45,6 +45,12 @@ def test_results_get_their_own_names_and_stay_as_they_are(
     assert images["s2.png"][0, 0, 0] == 2000
 
 
+def test_only_zip_files_are_written(results: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"--out .*out\.tar: .* ends with \.zip"):
+        submit(monkeypatch, results, "--out", results.parent / "out.tar")
+    assert not (results.parent / "out.tar").exists()
+
+
 def test_equal_results_are_an_equal_zip(results: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     submit(monkeypatch, results)
     first = (results.parent / "out.zip").read_bytes()

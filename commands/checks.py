@@ -39,6 +39,18 @@ def check_data(options: Options, model: TranslationModel, dataset: Any) -> None:
         )
 
 
+def check_networks(options: Options, model: TranslationModel) -> None:
+    """UserError when a method cannot train one of its networks, as the network declares in ``trained_by``."""
+    for network in model.networks().values():
+        for part in network.modules():
+            method = getattr(part, "trained_by", options.values["model"])
+            if method != options.values["model"]:
+                raise UserError(
+                    f"--netG {options.values['netG']}: is trained by --model {method} alone; give that in place of "
+                    f"--model {options.values['model']}, or another --netG"
+                )
+
+
 def check_pretrained(options: Options) -> None:
     """UserError when a training of ``--netG pretrained`` is to begin without a file to read the network from."""
     values = options.values

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from commands.build import build_dataset, build_model, describe_data, describe_networks
-from commands.checks import check_crops, check_data, check_pretrained
+from commands.checks import check_crops, check_data, check_networks, check_pretrained
 from commands.opened_run import DATA_FILE, saved_ranges
 from commands.teacher import teacher_folder
 from commands.trainer import make_trainer, make_updater, prepare_weights, settle
@@ -42,6 +42,7 @@ class TrainingSession:
         self.ranks = join_ranks(self.device)
         check_pretrained(options)
         self.model = build_model(options, train=True)
+        check_networks(options, self.model)
         check_crops(options)
         if self.dataset is not None:
             check_data(options, self.model, self.dataset)

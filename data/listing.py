@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import hashlib
+import os
 import pathlib
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,9 +30,33 @@ def data_root(common: CommonDataOptions) -> pathlib.Path:
 
 
 def list_images(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Return all image files below a folder, sorted; hidden files and folders are passed over."""
-    found = [p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
-    return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+    """Return all image files below a folder, sorted; hidden files and folders are passed over.
+
+    Links to folders are followed, but none that leads back to a folder it lies in.
+
+    Raises:
+        UserError: a folder may not be read.
+    """
+    return sorted(_images_below(folder, frozenset()))
+
+
+def _images_below(folder: pathlib.Path, around: frozenset[str]) -> Iterator[pathlib.Path]:
+    around = around | {os.path.realpath(folder)}
+    for entry in _visible(folder):
+        path = folder / entry.name
+        if entry.is_dir():
+            if not entry.is_symlink() or os.path.realpath(path) not in around:
+                yield from _images_below(path, around)
+        elif path.suffix.lower() in SUFFIXES and entry.is_file():
+            yield path
+
+
+def _visible(folder: pathlib.Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except PermissionError:
+        raise UserError(f"{folder}: its files cannot be listed; make the folder readable, or move it away") from None
 
 
 def images_in(folder: pathlib.Path, expected: str) -> list[pathlib.Path]:

@@ -88,6 +88,7 @@ class DiffusionGenerator(nn.Module):
     """
 
     scale = 1
+    trained_by = "palette"  # others would learn through all steps of its sampling
     not_exportable = "it makes an image out of random numbers, in many steps"
 
     def __init__(self, options: DiffusionOptions, input_nc: int, output_nc: int) -> None:

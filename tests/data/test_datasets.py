@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import unicodedata
 from typing import Any
@@ -221,6 +222,26 @@ def test_single_walks_subfolders_in_order_and_skips_hidden_files(tmp_path: pathl
     sample = _load(dataset, 3)
     assert set(sample) == {"A", "A_paths", "names", "key"}
     assert _open("single", tmp_path / "c.PNG").names == ["c"]
+
+
+def test_links_to_folders_are_followed_but_not_round_and_round(tmp_path: pathlib.Path) -> None:
+    write_image(tmp_path / "elsewhere/scans/x.png", _image(4, 5, 3))
+    write_image(tmp_path / "data/own/y.png", _image(4, 5, 3))
+    (tmp_path / "data/linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data/own/up").symlink_to(tmp_path / "data")
+    (tmp_path / "data/gone.png").symlink_to(tmp_path / "nowhere.png")
+    assert _open("single", tmp_path / "data").names == ["linked/scans/x", "own/y"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
+def test_a_folder_that_may_not_be_read_is_named(tmp_path: pathlib.Path) -> None:
+    write_image(tmp_path / "data/closed/x.png", _image(4, 5, 3))
+    (tmp_path / "data/closed").chmod(0)
+    try:
+        with pytest.raises(UserError, match=r"data/closed: its files cannot be listed"):
+            _open("single", tmp_path / "data")
+    finally:
+        (tmp_path / "data/closed").chmod(0o755)
 
 
 def test_a_flat_folder_of_joined_images_is_split(tmp_path: pathlib.Path) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from commands.build import build_model
+from commands.training import TrainingSession
 from inference.export.portable import PortableModel
 from inference.predictor import UNCERTAINTY, Predictor
 from inference.settings import InferenceOptions
@@ -207,6 +208,12 @@ def test_what_cannot_be_is_one_line(words: list[str], part: str) -> None:
 def test_another_generator_is_refused() -> None:
     with pytest.raises(UserError, match="trains --netG diffusion"):
         build_model(TrainOptions().parse(["--model", "palette", "--dataroot", ".", "--netG", "srcnn"]), train=True)
+
+
+def test_other_methods_do_not_train_through_the_sampler(tmp_path: pathlib.Path) -> None:
+    words = ["--model", "pix2pix", "--netG", "diffusion", "--dataroot", str(tmp_path), "--gpu_ids", "-1", "--dry_run"]
+    with pytest.raises(UserError, match="--netG diffusion: is trained by --model palette alone"):
+        TrainingSession(TrainOptions().parse(words))
 
 
 def test_a_missing_library_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

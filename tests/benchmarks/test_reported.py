@@ -8,9 +8,10 @@ import shlex
 
 import pytest
 
-from benchmarks import depth_chain, flare_chain
+from benchmarks import depth_chain, flare_chain, losses
 from benchmarks.nfnet import outcome, row
 from benchmarks.verdicts import section, verdict
+from models.losses import GAN_MODES
 from options.train_options import TrainOptions
 from recipes.sem_depth_chain import Chain
 
@@ -35,12 +36,27 @@ def test_claims_speak_of_rows_that_there_are() -> None:
     titles = {stage.title for stage in chain.stages()}
     assert {row for rows in depth_chain.CLAIMS.values() for row in rows} <= titles
     assert {row for rows in flare_chain.CLAIMS.values() for row in rows} <= set(flare_chain.ROWS)
+    assert {row for rows in losses.CLAIMS.values() for row in rows} == set(losses.ROWS)
 
 
 @pytest.mark.parametrize("row", flare_chain.ROWS)
 def test_the_flags_of_flare_are_valid(row: str) -> None:
     words = [*shlex.split(flare_chain.METHOD), *flare_chain.flags(row, 512, 4), "--dataroot", "."]
     assert TrainOptions().parse(words).values["crop_size"] in (128, 256, 512)
+
+
+def test_each_mix_of_losses_differs_from_the_others_by_its_own_flags() -> None:
+    seen = set()
+    for mix in losses.ROWS:
+        words = [*shlex.split(losses.METHOD), *losses.flags(mix, "vgg.pth", "squeeze.pth"), "--dataroot", "."]
+        values = TrainOptions().parse(words).values
+        weights = {name: value for name, value in values.items() if name.startswith("lambda_") or name == "gan_mode"}
+        seen.add(tuple(sorted(weights.items())))
+        assert (values["lambda_VGG"] > 0) == (values["vgg_weights"] == "vgg.pth")
+        assert (values["lambda_LPIPS"] > 0) == (values["lpips_loss_weights"] == "squeeze.pth")
+    assert len(seen) == len(losses.ROWS) and {mode for mode in GAN_MODES.names()} - {"hole_patches", "soft_mask"} == {
+        dict(weights)["gan_mode"] for weights in seen
+    }
 
 
 def test_a_loss_that_is_not_finite_is_found(tmp_path: pathlib.Path) -> None:

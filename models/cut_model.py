@@ -17,6 +17,7 @@ from models.builder import Builder
 from models.gan_losses import GANLosses, present
 from models.losses import GAN_MODES
 from models.losses.contrast import patch_nce
+from models.losses.pixel import blanked
 from models.networks import GENERATORS
 from models.networks.patch_sampler import PatchSampler
 from models.options import DiscriminatorOptions
@@ -136,17 +137,17 @@ class CUT(TranslationModel):
         )
 
     def loss_D(self, batch: Batch, images: Images) -> Losses:
-        real, fake = self.gan.loss_D(batch["B"], images["fake_B"])
+        real, fake = self.gan.loss_D(batch["B"], _shown(batch, images))
         return {"D_real": real, "D_fake": fake}
 
     def penalty_D(self, batch: Batch, images: Images) -> Losses:
-        return present({"D_gp": self.gan.penalty(batch["B"], images["fake_B"])})
+        return present({"D_gp": self.gan.penalty(batch["B"], _shown(batch, images))})
 
     def lazy_penalty_D(self, batch: Batch, images: Images) -> Losses:
         return {"D_R1": self.gan.r1(batch["B"])}
 
     def loss_G(self, batch: Batch, images: Images) -> Losses:
-        adversarial, matching = self.gan.loss_G(images["fake_B"], batch["B"])
+        adversarial, matching = self.gan.loss_G(_shown(batch, images), batch["B"])
         losses = present({"G_GAN": self.options.lambda_GAN * adversarial, "G_FM": matching})
         mirrors, share = self._mirrors(batch["A"]), 0.5 if self.identity else 1.0
         pairs = {"NCE": (batch["A"], images["fake_B"])}
@@ -166,6 +167,11 @@ class CUT(TranslationModel):
         queries = self.F.project(made, places)
         terms = [patch_nce(query, key, self.options.nce_T) for query, key in zip(queries, keys, strict=True)]
         return torch.stack(terms).mean()
+
+
+def _shown(batch: Batch, images: Images) -> Tensor:
+    """Return the translation as D sees it: blank where the real image beside it is unknown."""
+    return blanked(images["fake_B"], batch.get("B_mask"))
 
 
 def _check_weights(options: CUTOptions) -> None:

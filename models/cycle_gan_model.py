@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from models import MODELS
 from models.base import Batch, Images, Losses, Phase, TranslationModel, split_calls
 from models.builder import Builder
 from models.gan_losses import GANLosses, present
 from models.losses import GAN_MODES
-from models.losses.pixel import l1
+from models.losses.pixel import blanked, l1
 from models.networks import GENERATORS
 from models.options import DiscriminatorOptions
 from util.errors import UserError
@@ -82,11 +84,8 @@ class CycleGAN(TranslationModel):
         )
 
     def loss_G(self, batch: Batch, images: Images) -> Losses:
-        weights = self.options
-        (G_A, FM_A), (G_B, FM_B) = (
-            self.gan_A.loss_G(images["fake_B"], batch["B"]),
-            self.gan_B.loss_G(images["fake_A"], batch["A"]),
-        )
+        weights, (fake_B, fake_A) = self.options, _fakes(batch, images)
+        (G_A, FM_A), (G_B, FM_B) = self.gan_A.loss_G(fake_B, batch["B"]), self.gan_B.loss_G(fake_A, batch["A"])
         losses = {
             "G_A": G_A,
             "cycle_A": weights.lambda_A * l1(images["rec_A"], batch["A"], batch.get("A_mask")),
@@ -100,18 +99,22 @@ class CycleGAN(TranslationModel):
         return losses
 
     def loss_D(self, batch: Batch, images: Images) -> Losses:
-        costs = {
-            "D_A": self.gan_A.loss_D(batch["B"], images["fake_B"]),
-            "D_B": self.gan_B.loss_D(batch["A"], images["fake_A"]),
-        }
+        fake_B, fake_A = _fakes(batch, images)
+        costs = {"D_A": self.gan_A.loss_D(batch["B"], fake_B), "D_B": self.gan_B.loss_D(batch["A"], fake_A)}
         return {name: 0.5 * (real + fake) for name, (real, fake) in costs.items()}
 
     def penalty_D(self, batch: Batch, images: Images) -> Losses:
+        fake_B, fake_A = _fakes(batch, images)
         penalties = {
-            "D_A_gp": self.gan_A.penalty(batch["B"], images["fake_B"]),
-            "D_B_gp": self.gan_B.penalty(batch["A"], images["fake_A"]),
+            "D_A_gp": self.gan_A.penalty(batch["B"], fake_B),
+            "D_B_gp": self.gan_B.penalty(batch["A"], fake_A),
         }
         return {name: 0.5 * value for name, value in present(penalties).items()}  # halved as the loss is
 
     def lazy_penalty_D(self, batch: Batch, images: Images) -> Losses:
         return {"D_A_R1": 0.5 * self.gan_A.r1(batch["B"]), "D_B_R1": 0.5 * self.gan_B.r1(batch["A"])}
+
+
+def _fakes(batch: Batch, images: Images) -> tuple[Tensor, Tensor]:
+    """Return the translations to B and to A as D sees them: blank where the real image beside them is unknown."""
+    return blanked(images["fake_B"], batch.get("B_mask")), blanked(images["fake_A"], batch.get("A_mask"))

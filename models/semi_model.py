@@ -18,7 +18,7 @@ from models.builder import Builder
 from models.gan_losses import GANLosses, present, refuse_discriminator_flags
 from models.losses import GAN_MODES
 from models.losses.mix import ReconstructionMix
-from models.losses.pixel import l1
+from models.losses.pixel import blanked, l1
 from models.networks import GENERATORS
 from models.options import PairedOptions
 from util.errors import UserError
@@ -92,11 +92,11 @@ class SemiSupervised(TranslationModel):
         )
 
     def loss_D(self, batch: Batch, images: Images) -> Losses:
-        real, fake = self.gan.loss_D(batch["B"], images["fake_U"])
+        real, fake = self.gan.loss_D(batch["B"], _shown(batch, images))
         return {"D_real": real, "D_fake": fake}
 
     def penalty_D(self, batch: Batch, images: Images) -> Losses:
-        return present({"D_gp": self.gan.penalty(batch["B"], images["fake_U"])})
+        return present({"D_gp": self.gan.penalty(batch["B"], _shown(batch, images))})
 
     def lazy_penalty_D(self, batch: Batch, images: Images) -> Losses:
         return {"D_R1": self.gan.r1(batch["B"])}
@@ -105,12 +105,17 @@ class SemiSupervised(TranslationModel):
         weights = self.options
         losses = self.reconstruction(images["fake_B"], batch["B"], batch.get("B_mask"))
         if weights.lambda_GAN:
-            adversarial, matching = self.gan.loss_G(images["fake_U"], batch["B"])
+            adversarial, matching = self.gan.loss_G(_shown(batch, images), batch["B"])
             losses |= present({"G_GAN": weights.lambda_GAN * adversarial, "G_FM": matching})
         if weights.lambda_cycle:
             losses["cycle_U"] = weights.lambda_cycle * l1(images["rec_U"], _further(batch))
             losses["back_L1"] = weights.lambda_cycle * l1(self.back(batch["B"]), batch["A"], batch.get("A_mask"))
         return losses
+
+
+def _shown(batch: Batch, images: Images) -> Tensor:
+    """Return the translation of U as D sees it: blank where the real target beside it is unknown."""
+    return blanked(images["fake_U"], batch.get("B_mask"))
 
 
 def _further(batch: Batch) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from util.precision import widened
@@ -33,11 +34,15 @@ def charbonnier(prediction: Tensor, target: Tensor, mask: Tensor | None = None, 
 
 
 def blanked(image: Tensor, mask: Tensor | None) -> Tensor:
-    """Return (N,C,H,W) with -1, as data sets leave it, where ``mask`` (N,1,H,W) is zero; as it is without a mask.
+    """Return (N,C,H,W) with -1, as data sets leave it, where ``mask`` (N,1,h,w) is zero; as it is without a mask.
 
-    What looks at more than single pixels, a network or a window, then sees no difference of two images there.
+    What looks at more than single pixels, a network or a window, then sees no difference of two images there. The
+    mask of an unpaired image is brought to the size of this one.
     """
-    return image if mask is None else torch.where(mask != 0, image, -torch.ones_like(image))
+    if mask is None:
+        return image
+    mask = mask if mask.shape[-2:] == image.shape[-2:] else F.interpolate(mask, image.shape[-2:])
+    return torch.where(mask != 0, image, -torch.ones_like(image))
 
 
 def _masked_mean(

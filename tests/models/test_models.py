@@ -228,6 +228,35 @@ def test_no_player_learns_from_pixels_whose_target_is_unknown(name: str, words: 
 
 
 @pytest.mark.parametrize(
+    ("name", "fake", "words"),
+    [
+        ("cycle_gan", "fake_B", []),
+        ("cut", "fake_B", ["--num_patches", "8"]),
+        ("semi", "fake_U", ["--lambda_GAN", "1"]),
+    ],
+)
+def test_an_unpaired_discriminator_sees_no_difference_where_real_images_are_unknown(
+    name: str, fake: str, words: list[str], tiny: list[str]
+) -> None:
+    model, data = make(name, tiny, *words, "--gan_mode", "wgangp"), batch(name)
+    mask = torch.ones(1, 1, 32, 32)
+    mask[..., 6:20, 8:22] = 0
+    images = model(data)
+    spoiled = images | {fake: torch.where(mask > 0, images[fake], 5.0)}
+    known = data | {"B": torch.where(mask > 0, data["B"], -1.0), "B_mask": mask}
+    with sample_noise([4]):
+        told = [
+            {key: value for phase in model.phases() for key, value in phase.loss(known, made).items()}
+            | next(phase.penalty(known, made) for phase in model.phases() if phase.penalty)
+            for made in (images, spoiled)
+        ]
+    adversarial = [key for key in told[0] if not key.startswith(("cycle", "idt", "NCE"))]
+    assert len(adversarial) >= 4
+    for key in adversarial:
+        torch.testing.assert_close(told[1][key], told[0][key], msg=key)
+
+
+@pytest.mark.parametrize(
     ("name", "words", "part"),
     [
         ("cycle_gan", ["--input_nc", "1"], "--lambda_identity 0"),

@@ -204,56 +204,34 @@ def test_masked_pixels_do_not_count(tiny: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("pix2pix", ["--gan_mode", "wgangp", "--lambda_FM", "1", "--lambda_SSIM", "1"]),
-        ("inpaint", ["--gan_mode", "wgangp", "--lambda_FM", "1", "--judge", "output"]),
-    ],
-)
-def test_no_player_learns_from_pixels_whose_target_is_unknown(name: str, words: list[str], tiny: list[str]) -> None:
-    model, data = make(name, tiny, *words), batch(name)
-    mask = torch.ones(1, 1, 32, 32)
-    mask[..., 6:20, 8:22] = 0
-    label = "fake_B" if name == "pix2pix" else "made_B"
-    images = model(data)
-    spoiled = images | {label: torch.where(mask > 0, images[label], 5.0)}
-    blank = data | {"B": torch.where(mask > 0, data["B"], -1.0), "B_mask": mask}
-    with sample_noise([4]):
-        costs = [
-            {name: value for phase in model.phases() for name, value in phase.loss(blank, made).items()}
-            | next(phase.penalty(blank, made) for phase in model.phases() if phase.penalty)
-            for made in (images, spoiled)
-        ]
-    torch.testing.assert_close(costs[1], costs[0])
-
-
-@pytest.mark.parametrize(
     ("name", "fake", "words"),
     [
+        ("pix2pix", "fake_B", ["--lambda_FM", "1", "--lambda_SSIM", "1"]),
+        ("inpaint", "made_B", ["--lambda_FM", "1", "--judge", "output"]),
         ("cycle_gan", "fake_B", []),
         ("cut", "fake_B", ["--num_patches", "8"]),
         ("semi", "fake_U", ["--lambda_GAN", "1"]),
     ],
 )
-def test_an_unpaired_discriminator_sees_no_difference_where_real_images_are_unknown(
+def test_no_player_learns_from_pixels_whose_target_is_unknown(
     name: str, fake: str, words: list[str], tiny: list[str]
 ) -> None:
+    """Other than the ties between an image and its origin, where no target is asked."""
     model, data = make(name, tiny, *words, "--gan_mode", "wgangp"), batch(name)
     mask = torch.ones(1, 1, 32, 32)
     mask[..., 6:20, 8:22] = 0
     images = model(data)
     spoiled = images | {fake: torch.where(mask > 0, images[fake], 5.0)}
-    known = data | {"B": torch.where(mask > 0, data["B"], -1.0), "B_mask": mask}
+    blank = data | {"B": torch.where(mask > 0, data["B"], -1.0), "B_mask": mask}
     with sample_noise([4]):
-        told = [
-            {key: value for phase in model.phases() for key, value in phase.loss(known, made).items()}
-            | next(phase.penalty(known, made) for phase in model.phases() if phase.penalty)
+        costs = [
+            {key: value for phase in model.phases() for key, value in phase.loss(blank, made).items()}
+            | next(phase.penalty(blank, made) for phase in model.phases() if phase.penalty)
             for made in (images, spoiled)
         ]
-    adversarial = [key for key in told[0] if not key.startswith(("cycle", "idt", "NCE"))]
-    assert len(adversarial) >= 4
-    for key in adversarial:
-        torch.testing.assert_close(told[1][key], told[0][key], msg=key)
+    costs = [{key: value for key, value in cost.items() if not key.startswith("NCE")} for cost in costs]
+    assert len(costs[0]) >= 4
+    torch.testing.assert_close(costs[1], costs[0])
 
 
 @pytest.mark.parametrize(

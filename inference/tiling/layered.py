@@ -44,13 +44,14 @@ class Store:
         values = torch.from_numpy(self.scratch.read(box.scaled(1 / self.step)))
         return self.unpack(values.permute(2, 0, 1)[None].to(self.pack.scale.device).float().contiguous())
 
-    def write(self, box: Box, x: Tensor) -> None:
-        """Store (1,C,h,w) at a box of the image; UserError when float16 cannot hold a value."""
+    def write(self, box: Box, x: Tensor) -> Tensor:
+        """Store (1,C,h,w) at a box of the image and return it as it is read; UserError when float16 cannot hold it."""
         wide = self.pack(x.float())[0].permute(1, 2, 0)
         packed = wide.to(torch.float16 if self.scratch.dtype == np.float16 else torch.float32)
         if not packed.isfinite().all() and x.isfinite().all():
             raise UserError("--tile_scratch fp16 cannot hold this network's values; use --tile_scratch fp32")
         self.scratch.write(box.scaled(1 / self.step), packed.contiguous().cpu().numpy())
+        return self.unpack(packed.permute(2, 0, 1)[None].float())
 
 
 class LayeredRun:
@@ -94,13 +95,16 @@ class LayeredRun:
                 store.scratch.close()
 
     def _sweep(self, one: Pass, ending: set[Keep]) -> None:
-        """Gather the statistics of a pass and store its result; drop what no later pass reads."""
+        """Store the result of a pass and gather its statistics; drop what no later pass reads.
+
+        They are those of the stored values: what rounding moves in a flat map, every norm would enlarge.
+        """
         moments, replaced = Moments(), ending if one.in_place else set()
         for box, x in self._compute(one):
+            if one.keep is not None:
+                x = self._store(one, x.shape[1], replaced).write(box, x)
             if one.norm is not None:
                 moments.add(x)
-            if one.keep is not None:
-                self._store(one, x.shape[1], replaced).write(box, x)
         if one.norm is not None:
             self.norms[one.norm] = moments.affine(one.norm, self.device)
         for keep in ending & self.stores.keys():

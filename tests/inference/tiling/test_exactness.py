@@ -78,6 +78,10 @@ def test_a_flat_image_stays_flat_in_tiles(precision: str) -> None:
     """Norms enlarge what rounding leaves of such an image, one after the other: nothing may be left."""
     network, image = build("resnet_6blocks", "instance"), torch.full((1, 3, 64, 64), 200 / 127.5 - 1)
     init_weights(network, generator=torch.Generator().manual_seed(0))
+    random = torch.Generator().manual_seed(1)
+    for layer in network.modules():  # as after training: no store of float16 holds them exactly
+        if getattr(layer, "bias", None) is not None:
+            nn.init.normal_(layer.bias, 0.0, 0.1, generator=random)
     run = LayeredRun(network.stages(), TensorSource(image), 32, 4, device=CPU, precision=precision)
     assert levels(assemble(run.tiles(), 64, 64), network(image.clone())) < 0.01
 

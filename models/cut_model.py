@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from models import MODELS
-from models.base import Batch, Images, Losses, Phase, TranslationModel, split_calls
+from models.base import Batch, Images, Losses, Phase, split_calls
 from models.builder import Builder
-from models.gan_losses import GANLosses, present
 from models.losses import GAN_MODES
 from models.losses.contrast import patch_nce
 from models.losses.pixel import blanked
 from models.networks import GENERATORS
 from models.networks.patch_sampler import PatchSampler
+from models.one_discriminator import OneDiscriminator, Seen
 from models.options import DiscriminatorOptions
 from util.errors import UserError
 from util.noise import rand
@@ -65,7 +65,7 @@ _COMMON = {
         "flip_equivariance": True,
     },
 )
-class CUT(TranslationModel):
+class CUT(OneDiscriminator):
     """Unpaired translation one way: each patch must resemble its origin; fastcut takes half the time and memory."""
 
     loss_names = ("G_GAN", "D_real", "D_fake", "NCE", "NCE_Y")
@@ -88,10 +88,7 @@ class CUT(TranslationModel):
                 "as inputs do, so both need as many channels; use --model cycle_gan for others"
             )
         _check_weights(options)
-        self.D = build.discriminator(channels.B)
-        self.adversarial = build.adversarial_loss()
-        self.gan = GANLosses(self.D, self.adversarial, options)
-        self.augmentation = self.gan.augmentation
+        self.add_discriminator(build, channels.B)
         self.F = build.like_generator(PatchSampler(self._widths(channels.A), options.netF_nc, options.num_patches))
         self.identity = options.nce_idt
 
@@ -130,25 +127,14 @@ class CUT(TranslationModel):
         return rand(images, (1, 1, 1), "mirror") < 0.5 if self.options.flip_equivariance else None
 
     def phases(self) -> tuple[Phase, ...]:
-        divisible = not self.adversarial.couples_samples
-        return (
-            self.gan.phase(self, scale=0.5),
-            Phase("G", ("G", "F"), self.loss_G, through_images=True, divisible=divisible),
-        )
+        return self.turns("G", "F")
 
-    def loss_D(self, batch: Batch, images: Images) -> Losses:
-        real, fake = self.gan.loss_D(batch["B"], _shown(batch, images))
-        return {"D_real": real, "D_fake": fake}
-
-    def penalty_D(self, batch: Batch, images: Images) -> Losses:
-        return present({"D_gp": self.gan.penalty(batch["B"], _shown(batch, images))})
-
-    def lazy_penalty_D(self, batch: Batch, images: Images) -> Losses:
-        return {"D_R1": self.gan.r1(batch["B"])}
+    def seen(self, batch: Batch, images: Images) -> Seen:
+        """Return what D sees: the translation is blank where the real image beside it is unknown."""
+        return Seen(batch["B"], blanked(images["fake_B"], batch.get("B_mask")))
 
     def loss_G(self, batch: Batch, images: Images) -> Losses:
-        adversarial, matching = self.gan.loss_G(_shown(batch, images), batch["B"])
-        losses = present({"G_GAN": self.options.lambda_GAN * adversarial, "G_FM": matching})
+        losses = self.told_by_D(batch, images)
         mirrors, share = self._mirrors(batch["A"]), 0.5 if self.identity else 1.0
         pairs = {"NCE": (batch["A"], images["fake_B"])}
         if self.identity:
@@ -167,11 +153,6 @@ class CUT(TranslationModel):
         queries = self.F.project(made, places)
         terms = [patch_nce(query, key, self.options.nce_T) for query, key in zip(queries, keys, strict=True)]
         return torch.stack(terms).mean()
-
-
-def _shown(batch: Batch, images: Images) -> Tensor:
-    """Return the translation as D sees it: blank where the real image beside it is unknown."""
-    return blanked(images["fake_B"], batch.get("B_mask"))
 
 
 def _check_weights(options: CUTOptions) -> None:

@@ -15,15 +15,16 @@ import torch
 from torch import Tensor
 
 from models import MODELS
-from models.base import Batch, Images, Losses, Phase, TranslationModel
+from models.base import Batch, Images, Losses, Phase
 from models.builder import Builder
-from models.gan_losses import GANLosses, Holes, present, refuse_discriminator_flags
+from models.gan_losses import Holes
 from models.losses import GAN_MODES
 from models.losses.holes import feature_distance, total_variation, weighted_l1
 from models.losses.mix import MixOptions, ReconstructionMix
 from models.losses.pixel import blanked, l1, mse
 from models.networks import DISCRIMINATORS, GENERATORS
 from models.networks.holes import continue_smoothly, fill_holes, split_holes
+from models.one_discriminator import OneDiscriminator, Seen
 from models.options import DiscriminatorOptions
 from util.errors import UserError
 from util.option import option
@@ -146,7 +147,7 @@ _COMMON = {"dataset_mode": "inpaint", "pool_size": 0}
         "lr_D": 4e-4,
     },
 )
-class Inpaint(TranslationModel):
+class Inpaint(OneDiscriminator):
     """Inpainting: "A" is an image and its mask, the result has the known pixels of A and painted ones in the hole."""
 
     loss_names = ("G_GAN", "G_FM", "G_L1", "G_known", "G_hole", "G_hole_MSE", "G_coarse", "G_VGG", "D_real", "D_fake")
@@ -167,14 +168,9 @@ class Inpaint(TranslationModel):
         self.distances = _distances(self.options)
         if not (self.reconstruction.terms or self.distances or _pixels(self.options) or self.options.lambda_GAN):
             raise UserError("--lambda_L1, the other distances' weights and --lambda_GAN are all 0: nothing to train")
-        if self.options.lambda_GAN:
-            self.D = build.discriminator(build.channels.B + (self.options.judge == "mask"))
-            self.adversarial = build.adversarial_loss()
-            holes: Holes = "seen" if self.options.judge == "mask" else "known"
-            self.gan = GANLosses(self.D, self.adversarial, self.options, holes=holes, matching=feature_distance)
-            self.augmentation = self.gan.augmentation
-        else:
-            refuse_discriminator_flags(self.options)
+        sees = self.options.judge == "mask"
+        holes: Holes = "seen" if sees else "known"
+        self.add_discriminator(build, build.channels.B + sees, holes=holes, matching=feature_distance)
 
     @property
     def by_pixels(self) -> bool:
@@ -212,30 +208,16 @@ class Inpaint(TranslationModel):
         return shown | ({"real_B": batch["B"]} if "B" in batch else {})
 
     def phases(self) -> tuple[Phase, ...]:
-        if not self.options.lambda_GAN:
-            return (Phase("G", ("G",), self.loss_G, through_images=True),)
-        divisible = not self.adversarial.couples_samples
-        return (
-            self.gan.phase(self, scale=0.5),
-            Phase("G", ("G",), self.loss_G, through_images=True, divisible=divisible),
-        )
+        return self.turns("G")
 
-    def loss_D(self, batch: Batch, images: Images) -> Losses:
-        real, fake = self.gan.loss_D(_true(batch), self._shown(batch, images), hole=_hole(batch))
-        return {"D_real": real, "D_fake": fake}
-
-    def penalty_D(self, batch: Batch, images: Images) -> Losses:
-        return present({"D_gp": self.gan.penalty(_true(batch), self._shown(batch, images), hole=_hole(batch))})
-
-    def lazy_penalty_D(self, batch: Batch, images: Images) -> Losses:
-        return {"D_R1": self.gan.r1(_true(batch), hole=_hole(batch))}
+    def seen(self, batch: Batch, images: Images) -> Seen:
+        """Return what D sees: all that was painted or the filled image, both blank where the target is unknown."""
+        made = images["made_B" if self.options.judge == "output" else "fake_B"]
+        return Seen(_true(batch), blanked(made, batch.get("B_mask")), hole=_hole(batch))
 
     def loss_G(self, batch: Batch, images: Images) -> Losses:
-        made, target, losses = images["made_B"], batch["B"], Losses()
-        if self.options.lambda_GAN:
-            adversarial, matching = self.gan.loss_G(self._shown(batch, images), _true(batch), hole=_hole(batch))
-            losses = present({"G_GAN": self.options.lambda_GAN * adversarial, "G_FM": matching})
-        losses |= self.reconstruction(made, target, batch.get("B_mask"))
+        made, losses = images["made_B"], self.told_by_D(batch, images)
+        losses |= self.reconstruction(made, batch["B"], batch.get("B_mask"))
         losses |= self._pixel_terms(batch, made)
         if "coarse_B" in images:
             losses["G_coarse"] = self.options.lambda_coarse * self._coarse(batch, images["coarse_B"])
@@ -264,9 +246,6 @@ class Inpaint(TranslationModel):
         if self.options.lambda_L1:
             found.append(self.options.lambda_L1 * l1(coarse, batch["B"], batch.get("B_mask")))
         return torch.stack(found).sum() if found else coarse.sum() * 0
-
-    def _shown(self, batch: Batch, images: Images) -> Tensor:
-        return blanked(images["made_B" if self.options.judge == "output" else "fake_B"], batch.get("B_mask"))
 
 
 def _true(batch: Batch) -> Tensor:

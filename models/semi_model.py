@@ -13,13 +13,13 @@ from typing import Any
 from torch import Tensor
 
 from models import MODELS
-from models.base import Batch, Images, Losses, Phase, TranslationModel, split_calls
+from models.base import Batch, Images, Losses, Phase, split_calls
 from models.builder import Builder
-from models.gan_losses import GANLosses, present, refuse_discriminator_flags
 from models.losses import GAN_MODES
 from models.losses.mix import ReconstructionMix
 from models.losses.pixel import blanked, l1
 from models.networks import GENERATORS
+from models.one_discriminator import OneDiscriminator, Seen
 from models.options import PairedOptions
 from util.errors import UserError
 from util.option import option
@@ -36,7 +36,7 @@ class SemiOptions(PairedOptions):
 
 
 @MODELS.register("semi", options=SemiOptions, preset={"norm": "batch", "netG": "unet_256", "dataset_mode": "semi"})
-class SemiSupervised(TranslationModel):
+class SemiSupervised(OneDiscriminator):
     """Paired translation that also learns from source images without targets, "U" of a batch."""
 
     loss_names = ("G_GAN", "G_L1", "cycle_U", "back_L1", "D_real", "D_fake")
@@ -59,13 +59,7 @@ class SemiSupervised(TranslationModel):
         if weights.lambda_cycle:
             build.only_images()
             self.back = build.generator(build.channels.B, build.channels.A)
-        if weights.lambda_GAN:
-            self.D = build.discriminator(build.channels.B)
-            self.adversarial = build.adversarial_loss()
-            self.gan = GANLosses(self.D, self.adversarial, weights)
-            self.augmentation = self.gan.augmentation
-        else:
-            refuse_discriminator_flags(weights)
+        self.add_discriminator(build, build.channels.B)
 
     def forward(self, batch: Batch) -> Images:
         """Return the translation of A; where there is a U also its translation and, with a way back, what returns.
@@ -82,40 +76,18 @@ class SemiSupervised(TranslationModel):
         return {label: images[label] for label in self.visuals if label in images}
 
     def phases(self) -> tuple[Phase, ...]:
-        players = ("G", "back") if self.back else ("G",)
-        if not self.options.lambda_GAN:
-            return (Phase("G", players, self.loss_G, through_images=True),)
-        divisible = not self.adversarial.couples_samples
-        return (
-            self.gan.phase(self, scale=0.5, history=("fake_U",)),
-            Phase("G", players, self.loss_G, through_images=True, divisible=divisible),
-        )
+        return self.turns(*(("G", "back") if self.back else ("G",)), history=("fake_U",))
 
-    def loss_D(self, batch: Batch, images: Images) -> Losses:
-        real, fake = self.gan.loss_D(batch["B"], _shown(batch, images))
-        return {"D_real": real, "D_fake": fake}
-
-    def penalty_D(self, batch: Batch, images: Images) -> Losses:
-        return present({"D_gp": self.gan.penalty(batch["B"], _shown(batch, images))})
-
-    def lazy_penalty_D(self, batch: Batch, images: Images) -> Losses:
-        return {"D_R1": self.gan.r1(batch["B"])}
+    def seen(self, batch: Batch, images: Images) -> Seen:
+        """Return what D sees: the translation of U is blank where the real target beside it is unknown."""
+        return Seen(batch["B"], blanked(images["fake_U"], batch.get("B_mask")))
 
     def loss_G(self, batch: Batch, images: Images) -> Losses:
-        weights = self.options
-        losses = self.reconstruction(images["fake_B"], batch["B"], batch.get("B_mask"))
-        if weights.lambda_GAN:
-            adversarial, matching = self.gan.loss_G(_shown(batch, images), batch["B"])
-            losses |= present({"G_GAN": weights.lambda_GAN * adversarial, "G_FM": matching})
-        if weights.lambda_cycle:
-            losses["cycle_U"] = weights.lambda_cycle * l1(images["rec_U"], _further(batch))
-            losses["back_L1"] = weights.lambda_cycle * l1(self.back(batch["B"]), batch["A"], batch.get("A_mask"))
+        losses = self.reconstruction(images["fake_B"], batch["B"], batch.get("B_mask")) | self.told_by_D(batch, images)
+        if weight := self.options.lambda_cycle:
+            losses["cycle_U"] = weight * l1(images["rec_U"], _further(batch))
+            losses["back_L1"] = weight * l1(self.back(batch["B"]), batch["A"], batch.get("A_mask"))
         return losses
-
-
-def _shown(batch: Batch, images: Images) -> Tensor:
-    """Return the translation of U as D sees it: blank where the real target beside it is unknown."""
-    return blanked(images["fake_U"], batch.get("B_mask"))
 
 
 def _further(batch: Batch) -> Tensor:

@@ -38,7 +38,7 @@ def test_r1_is_half_the_squared_slope_at_real_pairs(tiny: Words) -> None:
     model, data = make(tiny, "--model", "pix2pix", "--lambda_R1", "3"), batch()
     discriminator = next(phase for phase in model.phases() if phase.name == "D")
     assert discriminator.lazy_penalty is not None
-    found = discriminator.lazy_penalty(data, {})["D_R1"]
+    found = discriminator.lazy_penalty(data, model(data))["D_R1"]
     x = torch.cat([data["A"], data["B"]], 1).requires_grad_(True)
     (output,) = model.D(x)  # type: ignore[operator]
     (slope,) = torch.autograd.grad(output.logits.mean((1, 2, 3)).sum(), x)

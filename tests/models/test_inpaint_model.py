@@ -116,7 +116,7 @@ def test_every_variant_takes_a_step(name: str) -> None:
 def test_r1_is_of_what_the_discriminator_sees_of_real_images() -> None:
     words = ["--judge", "mask", "--gan_mode", "lsgan", "--lambda_R1", "3", "--norm", "instance"]
     model, data = make("inpaint", *words).double().train(), as_doubles(batch())
-    (found,) = model.phases()[0].lazy_penalty(data, {}).values()  # type: ignore[misc]
+    (found,) = model.phases()[0].lazy_penalty(data, model(data)).values()  # type: ignore[misc]
     x = torch.cat([data["B"], hole_of(data).double()], 1).requires_grad_(True)
     (output,) = model.D(x)  # type: ignore[operator]
     (slope,) = torch.autograd.grad(output.logits.mean((1, 2, 3)).sum(), x)

@@ -164,13 +164,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="turns of each engine")
     parser.add_argument("--work", default="resnet_9blocks,unet_256", help=f"rows of {', '.join(WORKS)}")
     parser.add_argument("--weights", nargs="*", default=[], help="NAME=FILE; without them weights are random")
-    parser.add_argument("--judge", help="folder of images to judge and time on; none: made-up ones")
+    parser.add_argument("--images", help="folder of images to judge and time on; none: made-up ones")
     parser.add_argument("--calibrate", help="folder of other images to calibrate int8 on; none: made-up ones")
     args = parser.parse_args()
     os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"  # the first compilation is what is shown
     torch.set_num_threads(args.threads)
     weights = dict(word.split("=", 1) for word in args.weights)
-    judged, made_up = images_of(args.judge, 4), images_of(args.calibrate, 12)
+    judged, made_up = images_of(args.images, 4), images_of(args.calibrate, 12)
     calibration = made_up if args.calibrate else made_up[4:]
     names = [name for name in args.work.split(",") if name in GENERATORS.names()]
     peaks = {dtype: peak(dtype) for dtype in (torch.float32, torch.bfloat16)}

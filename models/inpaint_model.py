@@ -44,7 +44,7 @@ class InpaintOptions(MixOptions, DiscriminatorOptions):
         "identity",
         choices=("black", "smooth"),
     )
-    judge: str = option(
+    D_input: str = option(
         "composed",
         "what the discriminator sees: output, all that the generator painted; composed, with the known pixels in "
         "place; mask, that and the mask",
@@ -78,7 +78,7 @@ _COMMON = {"dataset_mode": "inpaint", "pool_size": 0}
         "netG": "lama",
         "netD": "lama",
         "gan_mode": "hole_patches",
-        "judge": "output",
+        "D_input": "output",
         "lambda_L1": 0.0,
         "lambda_known": 5.0,  # 10 for [0,1]
         "lambda_GAN": 10.0,
@@ -98,7 +98,7 @@ _COMMON = {"dataset_mode": "inpaint", "pool_size": 0}
         "netG": "deepfillv2",
         "netD": "sn_patchgan",
         "gan_mode": "hinge",
-        "judge": "mask",
+        "D_input": "mask",
         "lambda_L1": 1.0,
         "lambda_coarse": 1.0,
         "lambda_GAN": 1.0,
@@ -114,7 +114,7 @@ _COMMON = {"dataset_mode": "inpaint", "pool_size": 0}
         "netG": "aot_gan",
         "netD": "aot_gan",
         "gan_mode": "soft_mask",
-        "judge": "composed",
+        "D_input": "composed",
         "lambda_L1": 1.0,
         "lambda_VGG": 0.1,
         "vgg_layers": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
@@ -133,7 +133,7 @@ _COMMON = {"dataset_mode": "inpaint", "pool_size": 0}
         "netG": "gin",
         "netD": "sn_patchgan",
         "gan_mode": "hinge",
-        "judge": "mask",
+        "D_input": "mask",
         "lambda_L1": 0.0,
         "lambda_known": 1.0,
         "lambda_hole": 5.0,
@@ -168,7 +168,7 @@ class Inpaint(OneDiscriminator):
         self.distances = _distances(self.options)
         if not (self.reconstruction.terms or self.distances or _pixels(self.options) or self.options.lambda_GAN):
             raise UserError("--lambda_L1, the other distances' weights and --lambda_GAN are all 0: nothing to train")
-        sees = self.options.judge == "mask"
+        sees = self.options.D_input == "mask"
         holes: Holes = "seen" if sees else "known"
         self.add_discriminator(build, build.channels.B + sees, holes=holes, matching=feature_distance)
 
@@ -212,7 +212,7 @@ class Inpaint(OneDiscriminator):
 
     def seen(self, batch: Batch, images: Images) -> Seen:
         """Return what D sees: all that was painted or the filled image, both blank where the target is unknown."""
-        made = images["made_B" if self.options.judge == "output" else "fake_B"]
+        made = images["made_B" if self.options.D_input == "output" else "fake_B"]
         return Seen(_true(batch), blanked(made, batch.get("B_mask")), hole=_hole(batch))
 
     def loss_G(self, batch: Batch, images: Images) -> Losses:

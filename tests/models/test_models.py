@@ -207,7 +207,7 @@ def test_masked_pixels_do_not_count(tiny: list[str]) -> None:
     ("name", "fake", "words"),
     [
         ("pix2pix", "fake_B", ["--lambda_FM", "1", "--lambda_SSIM", "1"]),
-        ("inpaint", "made_B", ["--lambda_FM", "1", "--judge", "output"]),
+        ("inpaint", "made_B", ["--lambda_FM", "1", "--D_input", "output"]),
         ("cycle_gan", "fake_B", []),
         ("cut", "fake_B", ["--num_patches", "8"]),
         ("semi", "fake_U", ["--lambda_GAN", "1"]),

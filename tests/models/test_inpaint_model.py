@@ -92,16 +92,16 @@ def test_a_weight_of_zero_hides_even_what_is_no_number() -> None:
     assert weighted_l1(output, target, torch.tensor([[[[0.0, 2.0]]]])).item() == 1.0
 
 
-@pytest.mark.parametrize(("seen", "channels"), [("output", 3), ("composed", 3), ("mask", 4)])
-def test_the_discriminator_sees_what_the_flag_says(seen: str, channels: int) -> None:
-    model, data = make("inpaint", "--D_input", seen, "--gan_mode", "lsgan").train(), batch()
+@pytest.mark.parametrize(("shown", "channels"), [("output", 3), ("composed", 3), ("mask", 4)])
+def test_the_discriminator_sees_what_the_flag_says(shown: str, channels: int) -> None:
+    model, data = make("inpaint", "--D_input", shown, "--gan_mode", "lsgan").train(), batch()
     seen: list[Tensor] = []
     model.networks()["D"].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach()))
     images = model(data)
     model.phases()[1].loss(data, images)
     (fake,) = seen
     assert fake.shape[1] == channels
-    assert torch.equal(fake[:, :3], images["made_B" if seen == "output" else "fake_B"])
+    assert torch.equal(fake[:, :3], images["made_B" if shown == "output" else "fake_B"])
     assert channels == 3 or torch.equal(fake[:, 3:], hole_of(data))
 
 
@@ -124,9 +124,9 @@ def test_r1_is_of_what_the_discriminator_sees_of_real_images() -> None:
     assert "D_R1" in step(make("inpaint", *words).train(), batch())
 
 
-@pytest.mark.parametrize("seen", ["output", "mask"])
-def test_the_hole_is_moved_with_the_image_and_not_colored(seen: str) -> None:
-    words = ["--D_input", seen, "--gan_mode", "soft_mask", "--augment", "color,translation,cutout"]
+@pytest.mark.parametrize("shown", ["output", "mask"])
+def test_the_hole_is_moved_with_the_image_and_not_colored(shown: str) -> None:
+    words = ["--D_input", shown, "--gan_mode", "soft_mask", "--augment", "color,translation,cutout"]
     model, data = make("inpaint", *words).train(), batch()
     seen, known = list[Tensor](), list[Tensor]()
     model.networks()["D"].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach()))
@@ -136,7 +136,7 @@ def test_the_hole_is_moved_with_the_image_and_not_colored(seen: str) -> None:
         model.phases()[0].loss(dict(data, B=hole_of(data).expand(-1, 3, -1, -1)), model(data))
     (hole,) = known
     assert set(hole.unique().tolist()) <= {0.0, 1.0} and not torch.equal(hole, hole_of(data))
-    if seen == "mask":
+    if shown == "mask":
         assert all(torch.equal(image[:, 3:], hole) for image in seen[0].split(2))
     step(model, data)
 

@@ -62,7 +62,7 @@ _BLOB_SHARE = Range(0.1, 0.35)
 _BORDERS = {"narrow": Range(0.015, 0.034), "medium": Range(0.05, 0.1), "wide": Range(0.15, 0.25)}
 _LINES = {
     "narrow": (Range(4, 14), Range(0.004, 0.02)),
-    "medium": (Range(3, 8), Range(0.02, 0.06)),
+    "medium": (Range(3, 6), Range(0.06, 0.1)),
     "wide": (Range(1, 3), Range(0.2, 0.35)),
 }
 

@@ -56,12 +56,13 @@ def hole_of(sample: dict[str, Any]) -> np.ndarray:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_holes_are_as_wide_as_asked_and_depend_on_the_generator_alone(kind: str, width: str) -> None:
     mixture = Mixture((kind,), (1.0,), width)
-    holes = [mixture.draw((96, 120), np.random.default_rng(seed)) for seed in range(24)]
-    again = mixture.draw((96, 120), np.random.default_rng(3))
-    assert np.array_equal(again, holes[3]) and not np.array_equal(holes[2], holes[3])
-    assert all(hole.dtype == bool and hole.shape == (96, 120) and 0 < hole.mean() <= 0.7 for hole in holes)
-    classes = [width_class(hole) for hole in holes]
-    assert max(WIDTHS, key=classes.count) == width
+    for size in ((96, 120), (384, 480)):
+        holes = [mixture.draw(size, np.random.default_rng(seed)) for seed in range(24)]
+        again = mixture.draw(size, np.random.default_rng(3))
+        assert np.array_equal(again, holes[3]) and not np.array_equal(holes[2], holes[3])
+        assert all(hole.dtype == bool and hole.shape == size and 0 < hole.mean() <= 0.7 for hole in holes)
+        classes = [width_class(hole) for hole in holes]
+        assert max(WIDTHS, key=classes.count) == width
 
 
 def test_the_class_of_a_hole_is_its_depth_whatever_the_resolution() -> None:

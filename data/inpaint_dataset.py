@@ -91,7 +91,8 @@ class Inpaint:
         if options.masks:
             folder = data_root(common) / options.masks
             self._masks = find_masks(folder, self.names, options.masks_by, invert=options.invert_masks)
-        self._whole = self._damage is None or common.dir_A is not None  # whether undamaged images are known
+        truth = common.dir_A is not None and common.dir_B is not None
+        self._whole = self._damage is None or truth  # whether undamaged images are known
         self.pairs = self._files if self._whole or train else []
         dtype = audit(self._files, strict=train and not common.skips_bad)[1]
         alone = dataclasses.replace(common, input_nc=common.output_nc)  # the mask is no channel of files

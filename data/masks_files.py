@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import pathlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -52,13 +54,21 @@ def resized_hole(hole: np.ndarray, size: Size, *, touched: bool = False) -> np.n
     """Return a hole (H,W) bool in another size.
 
     Args:
-        touched: whether a pixel counts as soon as a part of it is in the hole, as colours that resizing mixes need;
-            else when half of it is.
+        touched: whether a pixel counts as soon as resizing an image alike would mix some of the hole into it, as
+            colours need; else when half of it is in the hole.
     """
     if hole.shape == size:
         return hole
+    hole = _grown(hole, size) if touched else hole
     area = functional.interpolate(_plane(hole), size=size, mode="bilinear", antialias=True)[0, 0]
     return (area > 1e-3 if touched else area >= 0.5).numpy()
+
+
+def _grown(hole: np.ndarray, size: Size) -> np.ndarray:
+    """Return the hole grown by as much as the cubic weights of images reach further than the linear ones of masks."""
+    scales = (old / new for old, new in zip(hole.shape, size, strict=True))
+    height, width = (0 if scale == 1 else math.ceil(max(1.0, scale)) for scale in scales)
+    return cv2.dilate(hole.astype(np.uint8), np.ones((2 * height + 1, 2 * width + 1), np.uint8)) > 0
 
 
 def _plane(hole: np.ndarray) -> Tensor:

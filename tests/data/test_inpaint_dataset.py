@@ -15,6 +15,7 @@ from data.loader import sample_seed
 from data.masks import KINDS, Mixture, parse_mixture, width_class
 from data.masks_files import parse_colour, read_mask, resized_hole
 from data.protocol import WIDTHS
+from data.transforms import resize
 from data.value_range import as_dtype
 from data.writers import write_image
 from util.errors import UserError
@@ -184,6 +185,16 @@ def test_a_resized_hole_counts_by_half_or_by_a_touch() -> None:
     assert resized_hole(np.ones((8, 8), bool), (3, 5)).all()
 
 
+@pytest.mark.parametrize("size", [(60, 45), (37, 90), (130, 47)])
+def test_no_damage_is_mixed_into_known_pixels_by_resizing(size: tuple[int, int]) -> None:
+    random = np.random.default_rng(0)
+    hole = random.random((90, 90)) < 0.003
+    damage = np.where(hole, random.random(hole.shape), 0).astype(np.float32)
+    mixed = resize(torch.from_numpy(damage)[None], size)[0].abs().numpy()
+    found = resized_hole(hole, size, touched=True)
+    assert (mixed > 1e-2).any() and not found.all() and mixed[~found].max() < 1e-3
+
+
 def test_damage_is_found_by_its_colour_with_the_truth_beside_it(tmp_path: pathlib.Path) -> None:
     image = picture(30, 40)
     struck = image.copy()
@@ -201,12 +212,15 @@ def test_damage_is_found_by_its_colour_with_the_truth_beside_it(tmp_path: pathli
         opened(tmp_path, dir_A="struck", dir_B="clean")
 
 
-def test_damaged_images_without_their_truth_train_on_what_is_known_and_are_not_measured(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("flags", [{}, {"dir_A": "struck"}, {"dir_B": "struck"}])
+def test_damaged_images_without_their_truth_train_on_what_is_known_and_are_not_measured(
+    tmp_path: pathlib.Path, flags: dict[str, str]
+) -> None:
     image = picture(30, 40)
     image[4:6] = 0
     for phase in ("train", "test"):
-        write_image(tmp_path / phase / "a.png", image)
-    test, train = (opened(tmp_path, hole_colour="0", train=train) for train in (False, True))
+        write_image(tmp_path / phase / "".join(flags.values()) / "a.png", image)
+    test, train = (opened(tmp_path, hole_colour="0", train=train, **flags) for train in (False, True))
     sample = load(test)
     assert np.flatnonzero(hole_of(sample).all(1)).tolist() == [4, 5] and "B" not in sample
     assert test.pairs == [] and set(test.formats) == {"A"}

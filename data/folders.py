@@ -71,19 +71,36 @@ def _in_fold(common: CommonDataOptions, groups: dict[str, str], phase: str) -> l
 
 
 def domain_files(
-    common: CommonDataOptions, name: str | None, phase: str, default: str = ""
+    common: CommonDataOptions,
+    name: str | None,
+    phase: str,
+    default: str = "",
+    *,
+    but: pathlib.Path | None = None,
 ) -> tuple[list[pathlib.Path], list[str]]:
     """Return the files and output names of one unpaired domain.
 
     Args:
         name: ``--dir_A`` or ``--dir_B``; without it the folder is ``default`` below the root, such as trainA.
+        but: a folder whose files are none of them, if it lies below.
     """
     root = data_root(common)
     folder, whole = locate(root, name, phase) if name else (root / default, False)
     expected = f"images of phase '{phase}'" + ("" if name else " there, or in folders named by --dir_A and --dir_B")
-    files = images_in(folder, expected)
+    files = _outside(but, folder, images_in(folder, expected))
     names = output_names(files, folder)
     kept = set(in_phase(common, names, phase, whole))
     files = [path for path, stem in zip(files, names, strict=True) if stem in kept]
     names = [stem for stem in names if stem in kept]
     return files[: common.max_dataset_size], names[: common.max_dataset_size]
+
+
+def _outside(but: pathlib.Path | None, folder: pathlib.Path, files: list[pathlib.Path]) -> list[pathlib.Path]:
+    """Return the files below a folder that are not in ``but``; UserError where there are none."""
+    if but is None or not but.resolve().is_relative_to(folder.resolve()):
+        return files
+    inner = folder / but.resolve().relative_to(folder.resolve())
+    kept = [path for path in files if inner not in path.parents]
+    if not kept:
+        raise UserError(f"{folder}: no images in it but those of {but}; keep these in a folder of their own")
+    return kept

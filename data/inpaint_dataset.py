@@ -84,13 +84,13 @@ class Inpaint:
             common = dataclasses.replace(common, preprocess="none")
         self.options, self.common, self.train = options, common, train
         self._images = Images(common)
-        self._files, self.names = list_images_with_holes(common, common.phase)
+        masks = data_root(common) / options.masks if options.masks else None
+        self._files, self.names = list_images_with_holes(common, common.phase, masks)
         self._damage = parse_colour(options.hole_colour, options.hole_tolerance) if options.hole_colour else None
         self._mixture = parse_mixture(options.mask_kinds, options.mask_width)
-        self._masks = None
-        if options.masks:
-            folder = data_root(common) / options.masks
-            self._masks = find_masks(folder, self.names, options.masks_by, invert=options.invert_masks)
+        self._mask_folder, self._masks = masks, None
+        if masks is not None:
+            self._masks = find_masks(masks, self.names, options.masks_by, invert=options.invert_masks)
         truth = common.dir_A is not None and common.dir_B is not None
         self._whole = self._damage is None or truth  # whether undamaged images are known
         self.pairs = self._files if self._whole or train else []
@@ -181,17 +181,23 @@ class Inpaint:
 
     def _training_images(self) -> Iterable[np.ndarray]:
         try:
-            files = list_images_with_holes(self.common, "train")[0]
+            files = list_images_with_holes(self.common, "train", self._mask_folder)[0]
         except UserError:
             files = self._files
         reads = (functools.partial(read_image, pair.target) for pair in spread(files))
         return readable(reads, skip=self.common.skips_bad)
 
 
-def list_images_with_holes(common: CommonDataOptions, phase: str) -> tuple[list[Pair], list[str]]:
-    """Return the images of one phase and their names; UserError where folders are missing or do not match."""
+def list_images_with_holes(
+    common: CommonDataOptions, phase: str, masks: pathlib.Path | None = None
+) -> tuple[list[Pair], list[str]]:
+    """Return the images of one phase and their names; UserError where folders are missing or do not match.
+
+    Args:
+        masks: the folder of masks, which are no images even where it lies among them.
+    """
     if common.dir_A is None or common.dir_B is None:
-        files, names = domain_files(common, common.dir_A or common.dir_B or ".", phase)
+        files, names = domain_files(common, common.dir_A or common.dir_B or ".", phase, but=masks)
         pairs = [Pair(name, path, path) for name, path in zip(names, files, strict=True)]
     else:
         root = data_root(common)

@@ -153,6 +153,15 @@ def test_masks_are_found_by_name_or_drawn(tmp_path: pathlib.Path) -> None:
         opened(root, masks="holes", masks_by="name")
 
 
+def test_masks_below_the_images_are_no_images(tmp_path: pathlib.Path) -> None:
+    for number in range(4):
+        write_image(tmp_path / f"{number}.png", picture(20, 30))
+        write_image(tmp_path / f"my/masks/{number}.png", np.tri(20, 30, dtype=np.uint8)[..., None] * 255)
+    assert sorted(opened(tmp_path, masks="my/masks", phase="all").names) == ["0", "1", "2", "3"]
+    with pytest.raises(UserError, match="folder of their own"):
+        opened(tmp_path, masks=".", train=True)
+
+
 def test_masks_without_a_hole_are_refused(tmp_path: pathlib.Path) -> None:
     root = folder(tmp_path, count=1)
     write_image(tmp_path / "masks/0.png", np.zeros((40, 50, 1), np.uint8))

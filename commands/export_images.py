@@ -59,7 +59,7 @@ class ExportImages:
             raise UserError(
                 f"{self.folder}: nothing says which images it was trained on; name a folder: {_FLAGS[phase]}"
             )
-        side = "B" if self.one_sided.values["model_suffix"] == "_B" else "A"
+        side = "B" if self.one_sided.values.get("model_suffix") == "_B" else "A"
         return open_data(options, saved_domains(options, self.folder), {"A": "A", "B": "B"})[0], side
 
     def _dataroot(self, phase: str) -> pathlib.Path:

@@ -123,7 +123,7 @@ class Inpaint:
         clean = self.sides["B"].place("B", target, geometry, pair.target)
         size = clean["B"].shape[-2], clean["B"].shape[-1]
         damaged = self._damaged(pair, geometry)
-        hole = self._hole(name, damaged, target.size, size, geometry, self._random(name, generator))
+        hole = self._hole(pair, damaged, target.size, size, geometry, self._random(name, generator))
         shown = clean
         if pair.source != pair.target:
             shown = self.sides["A"].place("B", self._open("A", pair.source), geometry, pair.source)
@@ -144,7 +144,7 @@ class Inpaint:
 
     def _hole(
         self,
-        name: str,
+        pair: Pair,
         damaged: np.ndarray | None,
         found: Size,
         size: Size,
@@ -156,9 +156,12 @@ class Inpaint:
             return damaged
         if self._masks is None:
             drawn = self._mixture.draw(size, random)
-        else:
-            whole = self._masks.hole(self._masks.path(name, random.random()), geometry.resize or found)
+        elif self._masks.named:
+            touched = pair.source != pair.target  # of a damaged image no more than the hole may be learned
+            whole = self._masks.hole(self._masks.named[pair.name], geometry.resize or found, touched=touched)
             drawn = geometry.cut(torch.from_numpy(whole)[None])[0].numpy()
+        else:
+            drawn = self._masks.hole(self._masks.drawn(random.random()), size)
         return drawn if damaged is None else drawn | damaged
 
     def _damaged(self, pair: Pair, geometry: Geometry) -> np.ndarray | None:

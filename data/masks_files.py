@@ -17,7 +17,7 @@ from data.listing import by_stem, images_in, relative_stem
 from data.readers import read_image
 from data.streams import Block, read_blocks
 from data.transforms import Size
-from util.errors import UserError
+from util.errors import BadFile, UserError
 
 _ENDINGS = ("", "_mask", "-mask", "_mask001")  # what tools put behind an image's name to name its mask
 
@@ -89,19 +89,23 @@ class MaskFiles:
     named: dict[str, pathlib.Path]
     invert: bool = False
 
-    def path(self, name: str, draw: float) -> pathlib.Path:
-        """Return the mask of an image; ``draw``, from 0 to 1, says which where they are not named."""
-        return self.named[name] if self.named else self.paths[min(int(draw * len(self.paths)), len(self.paths) - 1)]
+    def drawn(self, draw: float) -> pathlib.Path:
+        """Return the mask that ``draw``, from 0 to 1, says."""
+        return self.paths[min(int(draw * len(self.paths)), len(self.paths) - 1)]
 
-    def hole(self, path: pathlib.Path, size: Size) -> np.ndarray:
-        """Return the hole (H,W) of a file for an image of ``size``; UserError where nothing or all is a hole."""
+    def hole(self, path: pathlib.Path, size: Size, *, touched: bool = False) -> np.ndarray:
+        """Return the hole (H,W) of a file for an image of ``size``, resized as :func:`resized_hole` says.
+
+        Raises:
+            BadFile: nothing or all is a hole.
+        """
         hole = read_mask(path, invert=self.invert)
         if hole.all() or not hole.any():
-            raise UserError(
+            raise BadFile(
                 f"{path}: {'all' if hole.all() else 'none'} of it is a hole; holes are white: draw them, or use "
                 "--invert_masks where they are black"
             )
-        return resized_hole(hole, size)
+        return resized_hole(hole, size, touched=touched)
 
 
 def find_masks(folder: pathlib.Path, names: Sequence[str], how: str, *, invert: bool) -> MaskFiles:

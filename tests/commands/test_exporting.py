@@ -66,7 +66,8 @@ def fill(folder: pathlib.Path, photos: pathlib.Path, tiny: list[str], *more: str
 def test_a_run_that_fills_holes_takes_image_and_mask(tmp_path: pathlib.Path, aligned: pathlib.Path, tiny: Any) -> None:
     torch.set_num_threads(1)
     run = fill(tmp_path, aligned, tiny)
-    assert export(run, "--format", "onnx").run() == 0
+    every = ("--dtype", "fp32,fp16,int8", "--min_psnr", 15)
+    assert export(run, "--format", "onnx,safetensors", *every).run() == 0, "images come with masks to compare on"
     session = onnxruntime.InferenceSession(run / "export/filler_latest_net_G.onnx")
     image, mask = np.random.default_rng(0).random((1, 3, 24, 20), np.float32), np.zeros((1, 1, 24, 20), np.float32)
     mask[..., 5:9, 7:15] = 1

@@ -18,7 +18,7 @@ from data.protocol import WIDTHS
 from data.transforms import resize
 from data.value_range import as_dtype
 from data.writers import write_image
-from util.errors import UserError
+from util.errors import BadFile, UserError
 
 RNG = np.random.default_rng(0)
 
@@ -153,6 +153,31 @@ def test_masks_are_found_by_name_or_drawn(tmp_path: pathlib.Path) -> None:
         opened(root, masks="holes", masks_by="name")
 
 
+def test_a_drawn_mask_is_of_the_crop_so_that_none_is_without_a_hole(tmp_path: pathlib.Path) -> None:
+    root = folder(tmp_path, size=(60, 80))
+    mask = np.zeros((60, 80, 1), np.uint8)
+    mask[:15, :20] = 255
+    write_image(tmp_path / "holes/any.png", mask)
+    dataset = opened(root, masks="holes", train=True, preprocess="crop", crop_size=16)
+    holes = [hole_of(load(dataset, 0, epoch)) for epoch in range(8)]
+    assert all(hole.shape == (16, 16) and hole.sum() == 16 for hole in holes)
+
+
+def test_masks_of_damaged_images_cover_all_that_resizing_mixes_with_the_damage(tmp_path: pathlib.Path) -> None:
+    clean, mask = np.full((40, 40, 3), 200, np.uint8), np.zeros((40, 40, 1), np.uint8)
+    mask[11:14, 5:30] = 255
+    struck = np.where(mask > 0, np.uint8(0), clean)
+    for phase in ("train", "test"):
+        write_image(tmp_path / phase / "clean/a.png", clean)
+        write_image(tmp_path / phase / "struck/a.png", struck)
+    write_image(tmp_path / "masks/a.png", mask)
+    flags = {"dir_A": "struck", "dir_B": "clean", "masks": "masks", "preprocess": "resize_and_crop"}
+    sample = load(opened(tmp_path, load_size=29, crop_size=29, **flags))
+    known = ~hole_of(sample)
+    assert known.any() and not torch.equal(sample["A"][:3], sample["B"])
+    assert torch.equal(sample["A"][:3, known], sample["B"][:, known])
+
+
 def test_masks_below_the_images_are_no_images(tmp_path: pathlib.Path) -> None:
     for number in range(4):
         write_image(tmp_path / f"{number}.png", picture(20, 30))
@@ -165,7 +190,7 @@ def test_masks_below_the_images_are_no_images(tmp_path: pathlib.Path) -> None:
 def test_masks_without_a_hole_are_refused(tmp_path: pathlib.Path) -> None:
     root = folder(tmp_path, count=1)
     write_image(tmp_path / "masks/0.png", np.zeros((40, 50, 1), np.uint8))
-    with pytest.raises(UserError, match="none of it is a hole.*--invert_masks"):
+    with pytest.raises(BadFile, match="none of it is a hole.*--invert_masks"):
         load(opened(root, masks="masks"))
 
 

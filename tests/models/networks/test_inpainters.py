@@ -17,6 +17,7 @@ from inference.tiling.runner import Runner
 from models.networks import DISCRIMINATORS, GENERATORS
 from models.networks.aot_gan import AOTBlock
 from models.networks.holes import UnitInpainter
+from models.networks.initialise import init_weights
 from models.networks.inpainting_discriminators import SNPatchDiscriminator
 from models.networks.ranges import in_symmetric_range
 from util.errors import UserError
@@ -137,6 +138,17 @@ def test_aot_gan_is_shown_white_holes_and_takes_small_images() -> None:
     assert torch.equal(seen[0], torch.cat([image * (1 - mask) + mask, mask], 1))
     narrow = whole("G", "aot_gan", ngf=1, n_blocks=1, aot_rates=(1, 2, 3, 4, 5))
     assert narrow(torch.cat([image, mask], 1)).shape == image.shape, "more rates than channels"
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["aot_gan", "deepfillv2", "gin"])
+def test_the_first_image_shows_the_input_without_drowning_it(name: str) -> None:
+    """Weights too small give one colour whatever comes in, from which short trainings do not get away."""
+    network = init_weights(whole("G", name, ngf=16), "published", generator=torch.Generator().manual_seed(0)).eval()
+    (image, mask), other = picture(64, 64), picture(64, 64)[0].flip(-1)
+    first, second = (network(torch.cat([x, mask], 1)) for x in (image, other))
+    hole = mask.expand_as(image) > 0
+    assert 1e-3 < (first - second)[hole].abs().mean() < 0.7
 
 
 @torch.no_grad()

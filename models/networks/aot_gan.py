@@ -97,7 +97,8 @@ class AOTGenerator(nn.Module):
     def initialise(self, generator: torch.Generator | None = None) -> None:
         """He et al. 2015, the last layer small. The paper's own, of deviation 0.02, vanish on the way."""
         init_weights(self, "kaiming", generator=generator)
-        self.decoder[-1].weight.data.mul_(_LAST_GAIN)
+        for parameter in self.decoder[-1].parameters():
+            parameter.data.mul_(_LAST_GAIN)
 
     def forward(self, x: Tensor) -> Tensor:
         image, mask = split_holes(x)

@@ -20,8 +20,9 @@ from training.checkpoint import load_state
 Words = Callable[[str], list[str]]
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DIES = """
-import os, signal, sys
+import faulthandler, os, signal, sys
 import training.trainer as trainer
+faulthandler.dump_traceback_later(150)  # tells where it waits, should it not end
 plain = trainer.Trainer._step
 def step(self, batch, waited):
     first_life = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
@@ -38,7 +39,11 @@ def torchrun(count: int, words: list[str], *, restarts: int = 0) -> subprocess.C
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
     command = [*launcher, "--max-restarts", str(restarts), *words]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    try:
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    except subprocess.TimeoutExpired as late:
+        parts = [(part or b"").decode(errors="replace")[-6000:] for part in (late.stdout, late.stderr)]
+        raise AssertionError("\n".join(["not done after 300 seconds:", *parts])) from None
 
 
 def weights(folder: pathlib.Path) -> torch.Tensor:

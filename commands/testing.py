@@ -72,12 +72,7 @@ class TestingSession:
 
     def _run(self) -> int:
         values = self.options.values
-        sides = {**self.model.visuals, UNCERTAINTY: self.model.visuals.get(self.model.result, "B")}
-        dataset, domains = open_data(self.options, self.opened.domains, sides)
-        tell_of_split(self.options, self.run_folder, dataset)
-        tell_of_folds(members_of(self.options), self.run_folder, dataset)
-        if not dataset.pairs and any(domain.luma for domain in self.opened.domains.values()):
-            print("note: brightness alone; --input FOLDER --output FOLDER gives results in colour", file=sys.stderr)
+        dataset, domains = self._open_data()
         if self.ranks.first:
             with contextlib.suppress(OSError):  # the run may lie where nothing can be written
                 save_options(self.options, self.run_folder, "test")
@@ -105,6 +100,16 @@ class TestingSession:
                 report.finish(functools.partial(baseline_rows, self.options, dataset))
                 print(f"results: {report.folder / 'index.html'}")
         return code
+
+    def _open_data(self) -> tuple[Any, Domains]:
+        """Return the images and what their values mean, and tell what a user may not expect of them."""
+        sides = {**self.model.visuals, UNCERTAINTY: self.model.visuals.get(self.model.result, "B")}
+        dataset, domains = open_data(self.options, self.opened.domains, sides)
+        tell_of_split(self.options, self.run_folder, dataset)
+        tell_of_folds(members_of(self.options), self.run_folder, dataset)
+        if not dataset.pairs and any(domain.luma for domain in self.opened.domains.values()):
+            print("note: brightness alone; --input FOLDER --output FOLDER gives results in colour", file=sys.stderr)
+        return dataset, domains
 
     def _check_taken_up(self) -> None:
         """Note what makes the images; UserError where those that are to be kept were made otherwise."""

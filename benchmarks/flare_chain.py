@@ -90,6 +90,8 @@ def main() -> None:
     parser.add_argument("--ngf", type=int, default=32, help="filters of the generator (%(default)s)")
     parser.add_argument("--batch_size", type=int, default=4, help="(%(default)s)")
     args = parser.parse_args()
+    if unknown := [row for row in (args.rows.split(",") if args.rows else []) if row not in ROWS]:
+        parser.error(f"--rows {unknown[0]}: no such row; there are {', '.join(ROWS)}")
     found = [run_seed(args, seed) for seed in range(args.seeds)]
     print(section(found, CLAIMS, "PSNR", lower=False, places=2))
     print(f"\n{args.minutes:g} minutes a training, {args.count} scenes of {args.size} pixels. {machine()}.")

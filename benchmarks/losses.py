@@ -62,18 +62,17 @@ def flags(row: str, vgg: str, lpips: str) -> list[str]:
     return [files.get(word, word) for word in shlex.split(ROWS[row])]
 
 
-def stages(args: argparse.Namespace, rows: list[str], work: pathlib.Path, seed: int) -> Iterator[Stage]:
-    """Yield a training and a test for each row."""
+def stages(args: argparse.Namespace, row: str, work: pathlib.Path, seed: int) -> Iterator[Stage]:
+    """Yield the training of a row and its test."""
     place = ["--dataroot", args.dataroot, "--checkpoints_dir", str(work / "runs")]
     length = ["--n_epochs", str(args.epochs - args.epochs // 2), "--n_epochs_decay", str(args.epochs // 2)]
     length += ["--ngf", str(args.ngf), "--ndf", str(args.ngf), "--seed", str(seed)]
     measured = ["--lpips_weights", args.lpips_weights, "--fid_weights", args.fid_weights]
-    for row in rows:
-        name = row.replace(",", "").replace(" + ", " ").replace(" ", "_")
-        own = flags(row, args.vgg_weights, args.lpips_loss_weights)
-        yield Stage(name, ["train.py", *place, "--name", name, *shlex.split(METHOD), *own, *length])
-        test = ["test.py", *place, "--name", name, "--precision", "fp32", *measured]
-        yield Stage(f"test_{name}", [*test, "--results_dir", str(work / "results")], title=row)
+    name = row.replace(",", "").replace(" + ", " ").replace(" ", "_")
+    own = flags(row, args.vgg_weights, args.lpips_loss_weights)
+    yield Stage(name, ["train.py", *place, "--name", name, *shlex.split(METHOD), *own, *length])
+    test = ["test.py", *place, "--name", name, "--precision", "fp32", *measured]
+    yield Stage(f"test_{name}", [*test, "--results_dir", str(work / "results")], title=row)
 
 
 def run_row(args: argparse.Namespace, row: str, seed: int) -> dict[str, float]:
@@ -88,7 +87,7 @@ def run_row(args: argparse.Namespace, row: str, seed: int) -> dict[str, float]:
             by_kind = {name.partition("_")[0].upper(): value for name, value in mean.items()}  # fid_lite0: FID
             found.update({metric: by_kind[metric] for metric in METRICS})
 
-    follow(stages(args, [row], work, seed), work / "done", work / "runs", read)
+    follow(stages(args, row, work, seed), work / "done", work / "runs", read)
     return found
 
 
@@ -107,6 +106,8 @@ def main() -> None:
     parser.add_argument("--fid_weights", required=True, help="network that measures FID")
     args = parser.parse_args()
     rows = args.rows.split(";") if args.rows else list(ROWS)
+    if unknown := [row for row in rows if row not in ROWS]:
+        parser.error(f"--rows {unknown[0]}: no such row; there are {'; '.join(ROWS)}")
     found = [{row: run_row(args, row, seed) for row in rows} for seed in range(args.seeds)]
     for metric, lower in METRICS.items():
         values = [{row: means[metric] for row, means in rows.items()} for rows in found]

@@ -76,7 +76,7 @@ class TestingSession:
         if self.ranks.first:
             with contextlib.suppress(OSError):  # the run may lie where nothing can be written
                 save_options(self.options, self.run_folder, "test")
-        self._check_taken_up()
+        makers = self._made_by()
         predictor = self.opened.predictor()
         count = min(len(dataset), values["num_test"] or sys.maxsize)
         arithmetic = self._settle(predictor, dataset, count) + self._fit(predictor, dataset, count)
@@ -91,6 +91,8 @@ class TestingSession:
                 arithmetic=arithmetic,
                 truth=self.model.truth,
             )
+            if self.ranks.first:
+                record(report.folder, makers)  # only now, when the log of other makers is gone
             share = range(self.ranks.rank, count, self.ranks.count)
             stop = values["on_bad_file"] == "stop"
             code = translate_all(predictor, dataset, share, values["seed"], report, stop=stop)
@@ -111,15 +113,12 @@ class TestingSession:
             print("note: brightness alone; --input FOLDER --output FOLDER gives results in colour", file=sys.stderr)
         return dataset, domains
 
-    def _check_taken_up(self) -> None:
-        """Note what makes the images; UserError where those that are to be kept were made otherwise."""
-        folder = results_folder(self.options)
+    def _made_by(self) -> dict[str, Any]:
+        """Return what makes the images; UserError where those that are to be kept were made otherwise."""
         now = made_by(self.options, (member.model for member in self.opened.ensemble.members))
         if self.options.values["skip_existing"]:
-            check_same(folder, now)
-        if self.ranks.first:
-            with written(folder, "make room for it"):
-                record(folder, now)
+            check_same(results_folder(self.options), now)
+        return now
 
     def _measurement(self, dataset: Any, domains: Domains) -> Measurement | None:
         """Return how outputs are measured, None where there is nothing to measure them against."""
